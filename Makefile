@@ -1,0 +1,25 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3.11
+BIN := .venv/bin
+MEMBERS := $(wildcard shared/*/pyproject.toml services/*/pyproject.toml infra/*/pyproject.toml)
+EDITABLE := $(foreach member,$(MEMBERS),-e ./$(dir $(member)))
+PACKAGES := waybill $(foreach member,accounting chassis checkout contracts exactly-once fulfillment inventory payment-gateway,waybill-$(member))
+
+.PHONY: help setup lock check test up down status demo audit
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+setup: .venv/.ready ## make .venv from the locks (nothing outside it is touched)
+
+.venv/.ready: requirements.lock requirements-bootstrap.lock $(MEMBERS)
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock
+	$(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation $(EDITABLE)
+	@touch $@
+
+lock: ## resolve the requirements again, with hashes
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 --no-header --group dev \
+	  $(foreach package,$(PACKAGES),--no-emit-package $(package)) pyproject.toml -o requirements.lock
+

@@ -1,0 +1,1 @@
+"""A stand-in for a payment provider, with a ledger of its own."""

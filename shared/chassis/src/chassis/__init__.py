@@ -1,0 +1,1 @@
+"""How a service runs: settings, lifespan, health, logs, traces and problem answers."""

@@ -1,0 +1,1 @@
+"""What the services say to each other: events, topics, users and permissions."""

@@ -1,0 +1,1 @@
+"""Exactly-once processing with Kafka and PostgreSQL: the loop, the recovery, the relay."""
