@@ -1,0 +1,43 @@
+"""Every failure the library knows, each named after its recovery.
+
+    Retryable        roll back, back off, the same records again
+    RejectRecord     this record alone becomes a dead letter
+    Fenced           drop what is in memory and recover
+      FencedByGroup  drop what is in memory and wait for the next assignment
+    PublishFailed    Kafka's transaction has an unknown end: recover
+    Halted           a person must look: stop, not ready, and say what to do
+
+Anything else that a handler raises is a bug: three isolated attempts, then a dead letter of class `bug`.
+"""
+
+
+class ExactlyOnceError(Exception):
+    """The root of the tree above."""
+
+
+class Retryable(ExactlyOnceError):
+    """The same records may succeed later."""
+
+
+class RejectRecord(ExactlyOnceError):
+    """This record will never succeed: it becomes a dead letter, its neighbours go on."""
+
+
+class Fenced(ExactlyOnceError):
+    """Another process owns the partition's position in PostgreSQL, or did for a moment."""
+
+
+class FencedByGroup(Fenced):
+    """The group has moved on without this member (KIP-447): nothing to do until it assigns again."""
+
+
+class PublishFailed(ExactlyOnceError):
+    """A Kafka transaction did not end in an answered commit; its outputs are stored and will be published."""
+
+
+class Halted(ExactlyOnceError):
+    """Going on could lose or double something: the loop stays down until a person has looked."""
+
+
+class TooManyDeadLetters(Halted):
+    """So much is rejected that the fault is more likely here than in the records."""
