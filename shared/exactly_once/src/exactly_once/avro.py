@@ -1,6 +1,6 @@
 """Derives the Avro schema of an event from its annotations: the class is the only place where a field is written."""
 
-import datetime
+import datetime as dt
 import enum
 import types
 import typing
@@ -20,7 +20,7 @@ type_names: dict[type, Any] = {
     float: "double",
     bytes: "bytes",
     uuid.UUID: {"type": "string", "logicalType": "uuid"},
-    datetime.datetime: {"type": "long", "logicalType": "timestamp-micros"},
+    dt.datetime: {"type": "long", "logicalType": "timestamp-micros"},
 }
 
 

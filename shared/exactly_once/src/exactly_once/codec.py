@@ -1,0 +1,152 @@
+"""Turns events into bytes and back: Confluent's wire format, Avro, schema ids from the registry."""
+
+import asyncio
+import io
+import struct
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Self
+
+import fastavro
+from pydantic import ValidationError
+
+from exactly_once.avro import full_name
+from exactly_once.batch import Entry, Record
+from exactly_once.envelope import ID, MAX_ID_LENGTH, Headers, Provenance, headers_of, text_header
+from exactly_once.errors import RejectRecord
+from exactly_once.event import Event
+from exactly_once.registry import Registry
+
+MAGIC = 0
+WIRE_HEADER = struct.Struct(">bI")
+MAX_VALUE_BYTES = 900_000  # below the broker's message.max.bytes, so that a stored output can always be published
+
+
+class Encoded(NamedTuple):
+    """An event as Kafka gets it, still under its topic's logical name."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: Headers
+
+
+class _Reader(NamedTuple):
+    event_type: type[Event] | None
+    writer_schema: Any
+    reader_schema: Any
+
+
+class _Writer(NamedTuple):
+    wire_header: bytes
+    schema: Any
+
+
+class Codec:
+    """Encodes the events that a service emits, decodes those that it handles. Made by `Codec.open`."""
+
+    def __init__(self, registry: Registry, source: str, handles: Iterable[type[Event]]) -> None:
+        self._registry = registry
+        self._source = source
+        self._handles = {full_name(event_type): event_type for event_type in handles}
+        self._writers: dict[type[Event], _Writer] = {}
+        self._readers: dict[int, _Reader | None] = {}
+
+    @classmethod
+    async def open(
+        cls,
+        registry: Registry,
+        source: str,
+        *,
+        emits: Iterable[type[Event]],
+        handles: Iterable[type[Event]],
+        prefix: str,
+    ) -> Self:
+        """Look up the ids of all schemas that will be written, so that no hot path asks the registry.
+
+        `source` is the CloudEvents source, `prefix` the namespace's. Halted names a schema that is not registered.
+        """
+        codec = cls(registry, source, handles)
+        await asyncio.gather(*(codec._prepare_writer(event_type, prefix) for event_type in emits))
+        return codec
+
+    async def _prepare_writer(self, event_type: type[Event], prefix: str) -> None:
+        schema = event_type.avro_schema()
+        subject = f"{prefix}{event_type.topic}-{full_name(event_type)}"
+        schema_id = await self._registry.id_of(subject, schema)
+        self._writers[event_type] = _Writer(WIRE_HEADER.pack(MAGIC, schema_id), fastavro.parse_schema(schema))
+
+    def encode(self, event: Event, provenance: Provenance) -> Encoded:
+        """Encode an event. RejectRecord where it is larger than a record may be."""
+        wire_header, schema = self._writers[type(event)]
+        buffer = io.BytesIO()
+        buffer.write(wire_header)
+        fastavro.schemaless_writer(buffer, schema, event.model_dump())
+        if buffer.tell() > MAX_VALUE_BYTES:
+            raise RejectRecord(f"its {type(event).__name__} would take {buffer.tell()} bytes, more than a record may")
+        headers = headers_of(type(event).__name__, self._source, provenance)
+        return Encoded(event.topic, event.partition_key(), buffer.getvalue(), headers)
+
+    async def learn(self, records: Iterable[Record]) -> None:
+        """Fetch the schemas that these records name and this codec has not seen. Retryable: no registry."""
+        unknown = {wire_id(record.value) for record in records} - self._readers.keys() - {None}
+        for schema_id, schema in zip(
+            unknown, await asyncio.gather(*(self._registry.schema_of(i) for i in unknown if i is not None)), strict=True
+        ):
+            if schema_id is not None and schema is not None:  # an id that nobody knows may be registered later
+                self._readers[schema_id] = self._reader(schema)
+
+    def _reader(self, writer_schema: dict[str, Any]) -> _Reader:
+        name = f"{writer_schema.get('namespace', '')}.{writer_schema.get('name', '')}"
+        event_type = self._handles.get(name)
+        reader_schema = event_type and fastavro.parse_schema(event_type.avro_schema())
+        return _Reader(event_type, fastavro.parse_schema(writer_schema), reader_schema)
+
+    def decode(self, record: Record) -> Entry:
+        """Decode a record, never raising: what can't be decoded is an entry with a rejection.
+
+        An entry without an event and without a rejection is of a type that this service does not handle.
+        """
+        coordinate = f"{record.source.topic}/{record.source.partition}/{record.offset}"
+        try:
+            event = self._decode(record)
+        except (ValidationError, ValueError, EOFError, LookupError, TypeError, OverflowError) as error:
+            why = f"{type(error).__name__}: {_one_line(error)}"
+            return Entry(record, coordinate, None).rejected("undecodable", why)
+        event_id = text_header(record.headers, ID)
+        if event is not None and not 0 < len(event_id) <= MAX_ID_LENGTH:
+            return Entry(record, coordinate, None).rejected("undecodable", f"the header {ID} is missing or too long")
+        return Entry(record, event_id or coordinate, event)
+
+    def _decode(self, record: Record) -> Event | None:
+        schema_id = wire_id(record.value)
+        if record.value is None or schema_id is None:
+            raise ValueError("the value is not in Confluent's wire format")
+        reader = self._readers.get(schema_id)
+        if reader is None:
+            raise ValueError(f"the registry knows no schema {schema_id}")
+        if reader.event_type is None:
+            return None
+        body = io.BytesIO(record.value[WIRE_HEADER.size :])
+        fields: Any = fastavro.schemaless_reader(body, reader.writer_schema, reader.reader_schema)
+        if body.read(1):
+            raise ValueError("bytes follow the event")
+        event = reader.event_type.model_validate(fields)
+        if event.topic != record.source.topic or event.partition_key() != record.key:
+            raise ValueError(f"a {type(event).__name__} with this key does not belong into {record.source.topic}")
+        return event
+
+
+def wire_id(value: bytes | None) -> int | None:
+    """Return the schema id of a value in Confluent's wire format, None for anything else."""
+    if value is None or len(value) < WIRE_HEADER.size or value[0] != MAGIC:
+        return None
+    schema_id: int = WIRE_HEADER.unpack_from(value)[1]
+    return schema_id
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):  # its own text repeats the input, which may be secret
+        return "; ".join(
+            f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors(include_input=False)
+        )
+    return " ".join(str(error).split())[:500]

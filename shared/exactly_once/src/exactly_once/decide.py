@@ -1,0 +1,137 @@
+"""Step 4: PostgreSQL decides. One transaction moves the position, claims, runs the handlers, stores their outputs."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from exactly_once.batch import Batch, Entry, Output, Positions
+from exactly_once.codec import Codec
+from exactly_once.dead_letters import DeadLetterLimit, letter
+from exactly_once.envelope import CORRELATION_ID, TRACEPARENT, Provenance, digest, output_id, text_header
+from exactly_once.errors import ExactlyOnceError, RejectRecord
+from exactly_once.event import Event
+from exactly_once.inbox import Inbox
+from exactly_once.pace import ATTEMPTS_AT_A_BUG, Backoff
+from exactly_once.processor import Emitted, Processor, WorkingSet
+from exactly_once.transactions import transaction
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Decider:
+    """Runs batches of one processor through PostgreSQL."""
+
+    processor: Processor
+    engine: AsyncEngine
+    inbox: Inbox
+    codec: Codec
+    limit: DeadLetterLimit = field(default_factory=DeadLetterLimit)
+
+    async def decide(self, batch: Batch, epochs: Positions) -> list[Output]:
+        """Return the outputs of a batch, decided and stored.
+
+        A batch that fails is halved until the record is alone that is rejected, or has a bug: its neighbours pass.
+        Fenced: another process owns these partitions. Retryable: PostgreSQL refused, or its answer was lost.
+        """
+        try:
+            return await self._transact(batch, epochs)
+        except RejectRecord as error:
+            if len(batch.entries) == 1:
+                return await self._reject(batch, epochs, "rejected", str(error))
+        except ExactlyOnceError:
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever a handler or a working set raises: a bug, and its recovery is isolation
+            if len(batch.entries) <= 1:
+                return await self._isolate(batch, epochs, error)
+        return [output for half in batch.halves() for output in await self.decide(half, epochs)]
+
+    async def _isolate(self, batch: Batch, epochs: Positions, error: Exception) -> list[Output]:
+        """Try a lone record again, then make it a dead letter of class `bug`."""
+        backoff = Backoff()
+        for _ in range(ATTEMPTS_AT_A_BUG - 1):
+            await backoff.wait()
+            try:
+                return await self._transact(batch, epochs)
+            except ExactlyOnceError:
+                raise
+            except Exception as again:  # noqa: BLE001  # the same bug again: counted, then buried
+                error = again
+        if not batch.entries:
+            raise error
+        entry = batch.entries[0]
+        log.error("handler.bug", record=entry.record[:2], event_id=entry.event_id, exc_info=error)
+        return await self._reject(batch, epochs, "bug", f"{type(error).__name__}: {error}"[:500])
+
+    async def _reject(self, batch: Batch, epochs: Positions, kind: str, why: str) -> list[Output]:
+        return await self._transact(replace(batch, entries=[batch.entries[0].rejected(kind, why)]), epochs)
+
+    async def _transact(self, batch: Batch, epochs: Positions) -> list[Output]:
+        entries = [entry for entry in batch.entries if entry.event is not None or entry.rejection is not None]
+        async with transaction(self.engine) as connection:
+            await self.inbox.advance(connection, batch, epochs)
+            if not entries:
+                return []
+            claimed = await self._claim(connection, entries)
+            rejected = [entry.rejection is not None for entry in claimed]
+            self.limit.check(rejected)
+            outputs = await self._handle(connection, claimed)
+            if outputs:
+                await self.inbox.store(connection, outputs)
+        self.limit.count(rejected)
+        return outputs
+
+    async def _claim(self, connection: AsyncConnection, entries: Sequence[Entry]) -> list[Entry]:
+        """Return the entries to handle: those that won their id, and as dead letters those that abuse another's."""
+        won = await self.inbox.claim(connection, entries)
+        if len(won) == len(entries):
+            return list(entries)
+        lost = [entry for entry in entries if (entry.record.source, entry.record.offset) not in won]
+        known = await self.inbox.digests(connection, [entry.event_id for entry in lost])
+        abusers = {
+            (entry.record.source, entry.record.offset): entry.rejected("conflict", "another record has this event id")
+            for entry in lost
+            if known[entry.event_id] != digest(entry.record.key, entry.record.value)
+        }
+        coordinates = (((entry.record.source, entry.record.offset), entry) for entry in entries)
+        return [abusers.get(place, entry) for place, entry in coordinates if place in won or place in abusers]
+
+    async def _handle(self, connection: AsyncConnection, entries: Sequence[Entry]) -> list[Output]:
+        sets = await self._load(connection, entries)
+        outputs: list[Output] = []
+        for entry in entries:
+            if entry.rejection is not None:
+                outputs.append(letter(self.processor.name, entry, entry.rejection))
+            elif entry.event is not None:
+                outputs += self._encode(entry, self._emitted(entry, entry.event, sets))
+        for working_set in sets.values():
+            await working_set.save(connection)
+        return outputs
+
+    async def _load(self, connection: AsyncConnection, entries: Iterable[Entry]) -> dict[type[WorkingSet], WorkingSet]:
+        events: dict[type[WorkingSet], list[Event]] = {}
+        for entry in entries:
+            if entry.event is not None and entry.rejection is None:
+                events.setdefault(self.processor.handlers[type(entry.event)].working_set, []).append(entry.event)
+        in_order = sorted(events, key=lambda each: each.__name__)  # one order of locks for every process
+        return {each: await each.load(connection, events[each]) for each in in_order}
+
+    def _emitted(self, entry: Entry, event: Event, sets: dict[type[WorkingSet], WorkingSet]) -> Sequence[Event]:
+        handler = self.processor.handlers[type(event)]
+        outcome = (entry.outcome,) if handler.takes_outcome else ()
+        emitted: Emitted = handler.function(event, sets[handler.working_set], *outcome)
+        events = [emitted] if isinstance(emitted, Event) else list(emitted or ())
+        if undeclared := {type(each) for each in events} - set(handler.emits):
+            raise TypeError(f"{handler.function.__name__} returned {undeclared}, which its signature does not name")
+        return events
+
+    def _encode(self, entry: Entry, events: Sequence[Event]) -> Iterable[Output]:
+        record = entry.record
+        correlation_id = text_header(record.headers, CORRELATION_ID) or entry.event_id
+        traceparent = text_header(record.headers, TRACEPARENT)
+        for index, event in enumerate(events):
+            event_id = output_id(entry.event_id, index)
+            encoded = self.codec.encode(event, Provenance(event_id, correlation_id, entry.event_id, traceparent))
+            yield Output(record.source, record.offset, *encoded)

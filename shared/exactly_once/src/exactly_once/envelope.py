@@ -1,0 +1,72 @@
+"""What travels around an event: CloudEvents headers in binary mode, ids, the digest of a record."""
+
+import datetime as dt
+import json
+import uuid
+from hashlib import sha256
+from typing import NamedTuple
+
+Headers = tuple[tuple[str, bytes], ...]
+
+ID = "ce_id"
+TYPE = "ce_type"
+SOURCE = "ce_source"
+TIME = "ce_time"
+CORRELATION_ID = "ce_correlationid"
+CAUSATION_ID = "ce_causationid"
+TRACEPARENT = "traceparent"
+MAX_ID_LENGTH = 200
+
+_FIXED: Headers = (("ce_specversion", b"1.0"), ("content-type", b"application/avro"))
+_OUTPUT_IDS = uuid.UUID("5d2c9a37-6b1e-5f0c-9d84-3a0e6c1b7f42")
+
+
+class Provenance(NamedTuple):
+    """Where an event comes from: its own id, the journey it belongs to, its direct parent, its trace."""
+
+    event_id: str
+    correlation_id: str
+    causation_id: str
+    traceparent: str = ""
+
+
+def headers_of(event_type: str, source: str, provenance: Provenance) -> Headers:
+    """Return the CloudEvents headers of an event that happens now."""
+    now = dt.datetime.now(dt.UTC).isoformat()
+    optional = ((TRACEPARENT, provenance.traceparent.encode()),) if provenance.traceparent else ()
+    return (
+        *_FIXED,
+        (ID, provenance.event_id.encode()),
+        (TYPE, event_type.encode()),
+        (SOURCE, source.encode()),
+        (TIME, now.encode()),
+        (CORRELATION_ID, provenance.correlation_id.encode()),
+        (CAUSATION_ID, provenance.causation_id.encode()),
+        *optional,
+    )
+
+
+def text_header(headers: Headers, name: str) -> str:
+    """Return a header as text, empty where it is missing; bytes that are no UTF-8 are replaced."""
+    return next((value.decode(errors="replace") for key, value in headers if key == name), "")
+
+
+def output_id(cause: str, index: int) -> str:
+    """Return the id of the n-th output of an event: the same on every attempt."""
+    return str(uuid.uuid5(_OUTPUT_IDS, f"{cause}/{index}"))
+
+
+def digest(key: bytes | None, value: bytes | None) -> bytes:
+    """Return the SHA-256 over the key's length (4 bytes, big endian), the key and the value of a record."""
+    key = key or b""
+    return sha256(len(key).to_bytes(4, "big") + key + (value or b"")).digest()
+
+
+def pack_headers(headers: Headers) -> bytes:
+    """Pack headers into one column: JSON of pairs, values as Latin-1 so that any byte survives."""
+    return json.dumps([(name, value.decode("latin-1")) for name, value in headers], separators=(",", ":")).encode()
+
+
+def unpack_headers(packed: bytes) -> Headers:
+    """Return what `pack_headers` packed."""
+    return tuple((name, value.encode("latin-1")) for name, value in json.loads(packed))

@@ -1,0 +1,1 @@
+"""The edge to aiokafka: the only package that imports it."""

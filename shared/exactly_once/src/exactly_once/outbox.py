@@ -1,0 +1,53 @@
+"""HTTP's way in: an event is committed with the change that it tells of, and published by the relay."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from sqlalchemy import text
+
+from exactly_once.codec import Codec
+from exactly_once.envelope import Provenance, pack_headers
+from exactly_once.event import Event
+
+_PUT = text("""
+INSERT INTO outbox (out_topic, key, value, headers)
+SELECT o.out_topic, o.key, o.value, o.headers
+FROM unnest(CAST(:topics AS text[]), CAST(:keys AS bytea[]), CAST(:values AS bytea[]), CAST(:headers AS bytea[]))
+    WITH ORDINALITY AS o(out_topic, key, value, headers, place)
+ORDER BY o.place""")
+
+
+class Execution(Protocol):
+    """A session or a connection: whatever executes a statement in the caller's transaction."""
+
+    async def execute(self, statement: Any, params: Any = ..., /) -> Any:
+        """Execute a statement."""
+        ...
+
+
+class Outbox:
+    """Takes events into the caller's database transaction."""
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+
+    async def put(
+        self, session: Execution, events: Sequence[Event], *, correlation_id: str, traceparent: str = ""
+    ) -> None:
+        """Insert events, in order; they are published after the caller's commit, and only then.
+
+        `correlation_id` names the journey: the order id. The caller wakes the relay after its commit.
+        """
+        ids = [str(uuid.uuid4()) for _ in events]
+        encoded = [
+            self._codec.encode(event, Provenance(event_id, correlation_id, event_id, traceparent))
+            for event_id, event in zip(ids, events, strict=True)
+        ]
+        columns = {
+            "topics": [each.topic for each in encoded],
+            "keys": [each.key for each in encoded],
+            "values": [each.value for each in encoded],
+            "headers": [pack_headers(each.headers) for each in encoded],
+        }
+        await session.execute(_PUT, columns)

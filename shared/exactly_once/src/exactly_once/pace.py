@@ -1,0 +1,50 @@
+"""When to commit next: at once after a pause, seldom under load, so that transactions cost a bounded share."""
+
+import asyncio
+import random
+import time
+
+REST_PER_COST = 3.0  # a Kafka transaction costs the brokers the same whatever is in it: rest three times as long
+LONGEST_REST_S = 0.4
+
+FIRST_BACKOFF_S = 0.1
+LONGEST_BACKOFF_S = 5.0
+ATTEMPTS_AT_A_BUG = 3
+
+
+class Pace:
+    """Spaces transactions by what the last one took."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    @property
+    def rest_s(self) -> float:
+        """How long to wait before the next transaction, in seconds; 0 when idle."""
+        return max(0.0, self._next - time.monotonic())
+
+    def spent(self, cost_s: float) -> None:
+        """Note what a transaction took."""
+        self._next = time.monotonic() + min(REST_PER_COST * cost_s, LONGEST_REST_S)
+
+
+class Backoff:
+    """Waits longer after each failure in a row, with jitter."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+
+    def reset(self) -> None:
+        """Note a success."""
+        self.failures = 0
+
+    async def wait(self, until: asyncio.Event | None = None) -> None:
+        """Wait; end early when `until` is set."""
+        longest = min(FIRST_BACKOFF_S * 2.0**self.failures, LONGEST_BACKOFF_S)
+        self.failures += 1
+        delay = random.uniform(longest / 2, longest)  # noqa: S311  # jitter needs no secrecy
+        try:
+            async with asyncio.timeout(delay):
+                await (until or asyncio.Event()).wait()
+        except TimeoutError:
+            return

@@ -1,0 +1,43 @@
+"""Ends database transactions, and tells which of their failures may pass: the only module here that does."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from asyncpg import InterfaceError, PostgresError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from exactly_once.errors import Retryable
+
+BUG_CLASSES = ("22", "23", "42")  # data, integrity, syntax: the statement is wrong and stays wrong
+PRIVILEGE = "42501"  # an operator can grant it
+
+
+@asynccontextmanager
+async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Run a block in one READ COMMITTED transaction: commit behind it, roll back when it raises.
+
+    Retryable: the database refused, cut or never answered; whether a COMMIT under way took effect is then unknown.
+    """
+    try:
+        async with engine.begin() as connection:
+            yield connection
+    except (DBAPIError, PostgresError) as error:
+        if is_bug(error):
+            raise
+        raise Retryable(f"PostgreSQL: {_sentence(error)}") from error
+    except (InterfaceError, PoolTimeoutError, OSError, asyncio.IncompleteReadError) as error:
+        raise Retryable(f"PostgreSQL: {_sentence(error)}") from error
+
+
+def is_bug(error: DBAPIError | PostgresError) -> bool:
+    """Tell whether a repetition would fail in the same way."""
+    state = str(getattr(getattr(error, "orig", error), "sqlstate", None) or "")
+    return state.startswith(BUG_CLASSES) and state != PRIVILEGE
+
+
+def _sentence(error: BaseException) -> str:
+    cause = getattr(error, "orig", None) or error
+    return f"{type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else 'no answer'}"
