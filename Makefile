@@ -23,3 +23,27 @@ lock: ## resolve the requirements again, with hashes
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 --no-header --group dev \
 	  $(foreach package,$(PACKAGES),--no-emit-package $(package)) pyproject.toml -o requirements.lock
 
+check: setup ## lint, types, architecture rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(foreach member,$(MEMBERS),$(dir $(member))src) $(foreach member,$(MEMBERS),$(wildcard $(dir $(member))tests)) e2e_tests infra/checks
+	$(BIN)/lint-imports
+	$(BIN)/python infra/checks/one_place_ends_transactions.py
+
+test: setup ## every test; the end-to-end ones last
+	$(BIN)/python -m pytest
+
+up: setup ## start the stack
+	$(BIN)/waybill up
+
+down: ## stop the stack, nothing left behind
+	$(BIN)/waybill down
+
+status: ## what runs, how it is, and why not
+	$(BIN)/waybill status
+
+demo: setup ## the whole story: start, hundreds of orders, the audit
+	$(BIN)/waybill demo
+
+audit: ## prove that nothing was lost, doubled or out of order
+	$(BIN)/waybill audit
