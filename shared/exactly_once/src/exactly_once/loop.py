@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from exactly_once import telemetry
@@ -19,35 +18,31 @@ from exactly_once.batch import Batch, Entry, Positions
 from exactly_once.calls import Calls
 from exactly_once.codec import Codec
 from exactly_once.decide import Decider
-from exactly_once.errors import ExactlyOnceError, FencedByGroup, Halted
 from exactly_once.inbox import Inbox
 from exactly_once.kafka.consumer import GroupConsumer
 from exactly_once.kafka.membership import Membership
 from exactly_once.kafka.producer import TransactionalProducer
 from exactly_once.kafka.settings import KafkaSettings
-from exactly_once.pace import Backoff, Pace
 from exactly_once.processor import Processor
 from exactly_once.recovery import Ownership, Recovery
 from exactly_once.transactions import transaction
+from exactly_once.worker import Worker
 
 MOST_RECORDS = 2_000
 IDLE_POLL_S = 0.2
 FRESH_POLL_S = 0.015  # what was prefetched is as old as the last poll: look once more
 IDLE_COMMIT_S = 1.0  # control records alone move our position too, but deserve no transaction of their own under load
 PRUNE_EVERY_S = 10.0
-STOP_DEADLINE_S = 3.0
-
-log = structlog.get_logger(__name__)
 
 
-class Loop:
+class Loop(Worker):
     """Consumes for one processor: one consumer, one transactional producer, one transaction each a batch."""
 
     def __init__(
         self, processor: Processor, *, engine: AsyncEngine, kafka: KafkaSettings, codec: Codec, **options: Any
     ) -> None:
         """Prepare; options are `instance` (a stable name, "1") and `resources` (what call functions ask for)."""
-        self._name = processor.name
+        super().__init__(processor.name)
         self._engine = engine
         self._codec = codec
         self._inbox = Inbox(processor.name)
@@ -56,60 +51,28 @@ class Loop:
         self._consumer = GroupConsumer(kafka, processor.name, processor.topics)
         self._producer = TransactionalProducer(kafka, processor.name, options.get("instance", "1"))
         self._recovery = Recovery(engine, self._inbox, self._consumer, self._producer)
-        self._pace, self._backoff = Pace(), Backoff()
-        self._stopping = asyncio.Event()
-        self._why: str | None = "it has not started"
-        self._task: asyncio.Task[None] | None = None
         self._fed_at = self._pruned_at = time.monotonic()
 
     def health(self) -> str | None:
         """Return why this loop does not consume, None when it does."""
-        return self._why or self._calls.why
+        return super().health() or self._calls.why
 
-    async def run(self) -> None:
-        """Consume until `stop`. Every failure leads into a recovery, except those that a person must look at."""
-        self._task = asyncio.current_task()
-        try:
-            while not self._stopping.is_set():
-                await self._consume_until_failure()
-        finally:
-            await self._consumer.stop()
-            await self._producer.stop()
+    async def _work(self) -> None:
+        await self._consumer.ensure()
+        membership = await self._consumer.membership(patience_s=1.0)
+        if membership is None:
+            self._why = "it waits for its group to assign partitions"
+        elif membership.partitions:
+            await self._consume(membership)
+        else:
+            await self._stand_by(membership)
 
-    async def stop(self) -> None:
-        """Let the batch under way end, leave the group. What does not end in time is cut off: recovery mends it."""
-        self._stopping.set()
-        if self._task is not None:
-            _, running = await asyncio.wait({self._task}, timeout=STOP_DEADLINE_S)
-            for task in running:
-                task.cancel()
-            await asyncio.wait({self._task})
-
-    async def _consume_until_failure(self) -> None:
-        try:
-            await self._consumer.ensure()
-            membership = await self._consumer.membership(patience_s=1.0)
-            if membership is None:
-                self._why = "it waits for its group to assign partitions"
-            else:
-                await self._consume(membership)
-        except FencedByGroup as error:  # nothing to do until the next assignment
-            self._failed(error)
-        except Halted as error:
-            self._failed(error)
-            await self._stopping.wait()
-        except ExactlyOnceError as error:
-            self._failed(error)
-            await self._backoff.wait(self._stopping)
-        except Exception as error:  # a bug of this library or of a working set: going on could lose something
-            self._failed(error)
-            log.exception("loop.bug", group=self._name)
-            await self._stopping.wait()
+    async def _close(self) -> None:
+        await self._consumer.stop()
+        await self._producer.stop()
 
     async def _consume(self, membership: Membership) -> None:
         """Pass batch after batch, for as long as the group leaves these partitions to us."""
-        if not membership.partitions:
-            return await self._stand_by(membership)
         ownership = await self._recovery.recover(membership)
         positions = ownership.positions
         self._consumer.resume_at(membership, positions)
@@ -128,7 +91,6 @@ class Loop:
             self._count(batch)
             self._backoff.reset()
             await self._prune(positions, ownership)
-        return None
 
     async def _poll(self, membership: Membership, positions: Positions) -> Batch | None:
         """Return the records that have arrived as a batch; None when there is nothing to move."""
@@ -160,11 +122,6 @@ class Loop:
         self._pruned_at = time.monotonic()
         async with transaction(self._engine) as connection:
             await self._inbox.prune(connection, published, ownership.epochs)
-
-    def _failed(self, error: Exception) -> None:
-        self._why = str(error) or repr(error)
-        telemetry.FAILURES.labels(self._name, type(error).__name__).inc()
-        log.warning("loop.failed", group=self._name, kind=type(error).__name__, why=str(error))
 
     def _count(self, batch: Batch) -> None:
         telemetry.BATCH_RECORDS.labels(self._name).observe(len(batch.entries))

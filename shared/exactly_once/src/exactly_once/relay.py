@@ -10,25 +10,21 @@ import time
 import uuid
 from typing import NamedTuple
 
-import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from exactly_once import telemetry
 from exactly_once.batch import Output, Partition
-from exactly_once.errors import ExactlyOnceError, Fenced, Halted
+from exactly_once.errors import Fenced, Halted
 from exactly_once.kafka.producer import TransactionalProducer
 from exactly_once.kafka.progress import last_value
 from exactly_once.kafka.settings import KafkaSettings
-from exactly_once.pace import Backoff, Pace
 from exactly_once.relay_store import LEASE_S, Label, RelayStore, Taken
 from exactly_once.transactions import transaction
+from exactly_once.worker import Worker
 
 MOST_ROWS = 2_000
 IDLE_POLL_S = 0.1  # rows of other processes are seen at the latest after this; our own wake us
 RENEW_S = LEASE_S / 5
-STOP_DEADLINE_S = 3.0
-
-log = structlog.get_logger(__name__)
 
 
 class Progress(NamedTuple):
@@ -43,65 +39,37 @@ def progress_topic(name: str) -> str:
     return f"{name}.relay"
 
 
-class Relay:
+class Relay(Worker):
     """One service's relay. Every process of the service runs one; one of them at a time leads."""
 
     def __init__(self, name: str, *, engine: AsyncEngine, kafka: KafkaSettings) -> None:
-        self._name = name
+        super().__init__(name)
         self._engine = engine
         self._kafka = kafka
         self._store = RelayStore(name)
         self._producer = TransactionalProducer(kafka, name, "relay")
         self._holder = str(uuid.uuid4())
         self._leased_until = 0.0
-        self._pace, self._backoff = Pace(), Backoff()
-        self._awake, self._stopping = asyncio.Event(), asyncio.Event()
-        self._why: str | None = "it has not started"
-        self._task: asyncio.Task[None] | None = None
-
-    def health(self) -> str | None:
-        """Return why this relay neither relays nor stands by, None when it does."""
-        return self._why
+        self._awake = asyncio.Event()
 
     def wake(self) -> None:
         """Say that rows were committed: call it after the commit."""
         self._awake.set()
 
-    async def run(self) -> None:
-        """Relay, or stand by, until `stop`."""
-        self._task = asyncio.current_task()
-        try:
-            while not self._stopping.is_set():
-                await self._relay_until_failure()
-        finally:
-            await self._producer.stop()
-
     async def stop(self) -> None:
         """Let the batch under way end and hand the lease over."""
-        self._stopping.set()
-        self._awake.set()
-        if self._task is not None:
-            _, running = await asyncio.wait({self._task}, timeout=STOP_DEADLINE_S)
-            for task in running:
-                task.cancel()
-            await asyncio.wait({self._task})
+        self.wake()
+        await super().stop()
 
-    async def _relay_until_failure(self) -> None:
-        try:
-            if await self._leads():
-                await self._relay()
-            else:
-                self._why = None
-                await self._backoff.wait(self._stopping)
-        except Fenced as error:  # another relay has taken over: stand by until its lease ends
-            log.info("relay.fenced", name=self._name, why=str(error))
+    async def _work(self) -> None:
+        if await self._leads():
+            await self._relay()
+        else:  # stand by until the leader's lease ends
+            self._why = None
             await self._backoff.wait(self._stopping)
-        except Halted as error:
-            self._failed(error)
-            await self._stopping.wait()
-        except ExactlyOnceError as error:
-            self._failed(error)
-            await self._backoff.wait(self._stopping)
+
+    async def _close(self) -> None:
+        await self._producer.stop()
 
     async def _relay(self) -> None:
         """Take over, finish what was on its way, then publish batch after batch while the lease is ours."""
@@ -192,8 +160,3 @@ class Relay:
                 await self._awake.wait()
         except TimeoutError:
             return
-
-    def _failed(self, error: ExactlyOnceError) -> None:
-        self._why = str(error)
-        telemetry.FAILURES.labels(self._name, type(error).__name__).inc()
-        log.warning("relay.failed", name=self._name, kind=type(error).__name__, why=str(error))

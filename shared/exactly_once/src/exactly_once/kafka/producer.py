@@ -167,7 +167,7 @@ class TransactionalProducer:
         await producer.begin_transaction()
         prefix = self._settings.prefix
         sent = [
-            await producer.send(prefix + output.out_topic, output.value, output.key, headers=output.headers)
+            await producer.send(prefix + output.out_topic, output.value, output.key, headers=list(output.headers))
             for output in outputs
         ]
         # Every acknowledgement is awaited: commit_transaction() succeeds even after a send has failed.
