@@ -1,0 +1,78 @@
+"""How every command reaches a running stack: addresses from WAYBILL_HOME/stack.json, secrets from files beside it."""
+
+import os
+from pathlib import Path
+from typing import Self
+from urllib.parse import quote
+
+from contracts import Names
+from pydantic import BaseModel, ValidationError
+
+from waybill import secrets
+from waybill.errors import UsageError
+
+STACK_FILE = "stack.json"
+
+
+def home_folder() -> Path:
+    """Return the folder of the stack's state: WAYBILL_HOME, or `.waybill` in the current folder."""
+    return Path(os.environ.get("WAYBILL_HOME") or ".waybill").expanduser().absolute()
+
+
+class Stack(BaseModel, frozen=True):
+    """Where the parts of a stack are. It holds no secret."""
+
+    home: Path
+    namespace: str
+    brokers: int
+    kafka_bootstrap: str
+    kafka_ca: Path
+    postgres_host: str
+    postgres_port: int
+    registry_url: str
+    services: dict[str, list[str]]
+    gateway_url: str
+
+    @classmethod
+    def load(cls, home: Path | None = None) -> Self:
+        """Read the stack in `home` (WAYBILL_HOME if None). UsageError: there is none."""
+        file = (home or home_folder()) / STACK_FILE
+        try:
+            return cls.model_validate_json(file.read_text())
+        except FileNotFoundError:
+            raise UsageError(f"there is no stack in {file.parent}: start one with `waybill up`") from None
+        except (OSError, ValidationError) as error:
+            raise UsageError(f"{file} can't be read: {error}") from error
+
+    @property
+    def names(self) -> Names:
+        """The names within this stack's namespace."""
+        return Names(self.namespace)
+
+    def secret(self, name: str) -> str:
+        """Return a secret of this stack."""
+        return secrets.read(self.home, name)
+
+    def kafka_client(self, user: str) -> dict[str, str]:
+        """Return the configuration of a librdkafka client for a logical user."""
+        name = self.names.user(user)
+        return {
+            "bootstrap.servers": self.kafka_bootstrap,
+            "security.protocol": "SASL_SSL",
+            "sasl.mechanism": "SCRAM-SHA-512",
+            "sasl.username": name,
+            "sasl.password": self.secret(f"kafka-{name}"),
+            "ssl.ca.location": str(self.kafka_ca),
+        }
+
+    def postgres_dsn(self, database: str, role: str) -> str:
+        """Return a DSN for a logical database and role."""
+        name = self.names.role(role)
+        password = quote(self.secret(f"postgres-{name}"), safe="")
+        where = f"{self.postgres_host}:{self.postgres_port}"
+        known = database if database == "postgres" else self.names.database(database)
+        return f"postgresql://{name}:{password}@{where}/{known}"
+
+    def in_namespace(self, namespace: str) -> Self:
+        """Return the same stack seen through another namespace; it has no services of its own yet."""
+        return self.model_copy(update={"namespace": namespace, "services": {}})
