@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
-from contracts import Names
 from pydantic import BaseModel, ValidationError
 
+from contracts import Names
 from waybill import secrets
 from waybill.errors import UsageError
 

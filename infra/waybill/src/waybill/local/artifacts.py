@@ -70,8 +70,7 @@ def unpacked(archive: Path, folder: Path) -> Path:
 def _path(context: MavenContext, artifact: Artifact) -> Path:
     group, name, version, packaging, *classifier = artifact.coordinate.split(":")
     component = context.project(group, name).at_version(version)
-    path: Path = component.artifact(classifier="".join(classifier), packaging=packaging).cached_path
-    return path
+    return Path(component.artifact(classifier="".join(classifier), packaging=packaging).cached_path or "")
 
 
 def _verified(context: MavenContext, artifact: Artifact) -> Path:

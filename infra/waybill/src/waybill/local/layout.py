@@ -4,9 +4,9 @@ import os
 import socket
 from pathlib import Path
 
-from contracts import Names
 from pydantic import BaseModel, Field
 
+from contracts import Names
 from waybill.errors import UsageError
 from waybill.stack import Stack
 

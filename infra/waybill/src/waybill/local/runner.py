@@ -1,0 +1,159 @@
+"""Keeps one program running: start, ask for its health, start again when it dies, end it when asked."""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from waybill.local.programs import Program
+from waybill.local.state import Condition, ProcessState, stopped_marker
+
+LOOK_EVERY_S = 0.25
+LOOK_WHEN_HEALTHY_S = 2.0
+FIRST_RESTART_S, LONGEST_RESTART_S = 0.5, 15.0
+STABLE_AFTER_S = 30.0
+LARGEST_LOG = 20 * 1024 * 1024
+SET_DEATH_SIGNAL = 1  # prctl(2): PR_SET_PDEATHSIG
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its supervisor dies, however that dies. Runs in the child."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(SET_DEATH_SIGNAL, signal.SIGKILL)
+
+
+class Runner:
+    """One program's life."""
+
+    def __init__(self, program: Program, home: Path) -> None:
+        self.program = program
+        self._home = home
+        self._log = home / "logs" / f"{program.name}.log"
+        self._marker = stopped_marker(home, program.name)
+        self._process: asyncio.subprocess.Process | None = None
+        self._started_at: float | None = None
+        self._condition: Condition = "starting"
+        self._why: str | None = "it has not started"
+        self.deaths = 0
+        self._ending = False
+
+    def state(self) -> ProcessState:
+        """Return how the program is."""
+        pid = self._process.pid if self._process is not None else None
+        return ProcessState(
+            name=self.program.name,
+            state=self._condition,
+            port=self.program.port,
+            why=self._why,
+            pid=pid,
+            started_at=self._started_at,
+        )
+
+    @property
+    def healthy(self) -> bool:
+        """Tell whether it does its work."""
+        return self._condition == "healthy"
+
+    async def keep(self) -> None:
+        """Run the program, again and again, until `end`."""
+        wait_s = FIRST_RESTART_S
+        while not self._ending:
+            if self._marker.exists():
+                self._condition, self._why = "stopped", "stopped by name"
+                await asyncio.sleep(LOOK_EVERY_S)
+                continue
+            began = time.monotonic()
+            code = await self._live()
+            if self._ending or self._marker.exists():
+                continue
+            self.deaths += 1
+            wait_s = FIRST_RESTART_S if time.monotonic() - began > STABLE_AFTER_S else wait_s
+            self._condition, self._why = "restarting", f"it ended with {code}; see {self._log}"
+            await asyncio.sleep(wait_s)
+            wait_s = min(wait_s * 2, LONGEST_RESTART_S)
+
+    async def end(self) -> None:
+        """End the program for good: its own signal first, SIGKILL after the deadline."""
+        self._ending = True
+        await self._end_process()
+
+    async def _live(self) -> int:
+        """Start the program, watch it, and return its exit code."""
+        self._condition, self._why = "starting", "it has just started"
+        with self._open_log() as log:
+            process = await self._spawn(log)
+        self._process = process
+        with contextlib.suppress(psutil.NoSuchProcess):
+            self._started_at = psutil.Process(process.pid).create_time()
+        watch = asyncio.create_task(self._watch())
+        try:
+            return await process.wait()
+        finally:
+            watch.cancel()
+            self._process, self._started_at = None, None
+
+    async def _spawn(self, log: IO[bytes]) -> asyncio.subprocess.Process:
+        program = self.program
+        return await asyncio.create_subprocess_exec(
+            *program.command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=program.env or None,
+            cwd=program.cwd or self._home,
+            start_new_session=True,
+            preexec_fn=die_with_parent,  # no threads here hold a lock across the fork
+            user=program.user,
+            group=_group(program.user) if program.user else None,
+            extra_groups=[] if program.user else None,
+        )
+
+    async def _watch(self) -> None:
+        while True:
+            why = await self.program.health()
+            if why is None:
+                self._condition, self._why = "healthy", None
+            else:
+                self._condition, self._why = ("starting" if self._condition == "starting" else "unhealthy"), why
+            if self._marker.exists():
+                await self._end_process()
+                return
+            await self._rest()
+
+    async def _rest(self) -> None:
+        """Wait for the next question, but see at once that the program is to stop."""
+        until = time.monotonic() + (LOOK_WHEN_HEALTHY_S if self.healthy else LOOK_EVERY_S)
+        while time.monotonic() < until:
+            await asyncio.sleep(LOOK_EVERY_S)
+            if self._marker.exists():
+                return
+
+    async def _end_process(self) -> None:
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(self.program.stop_signal)
+            try:
+                await asyncio.wait_for(process.wait(), self.program.stop_deadline_s)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+    def _open_log(self) -> IO[bytes]:
+        if self._log.exists() and self._log.stat().st_size > LARGEST_LOG:
+            self._log.rename(self._log.with_suffix(".log.1"))
+        return os.fdopen(os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
+
+
+def _group(user: str) -> int:
+    import pwd  # noqa: PLC0415  # there is none where there is no root to drop from
+
+    return pwd.getpwnam(user).pw_gid
