@@ -1,0 +1,48 @@
+"""`waybill provision`: shows what would be made or changed, makes it, finds what has drifted."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from waybill import output
+from waybill.provision.changes import Change, Plan
+from waybill.provision.everything import apply, plan
+from waybill.stack import Stack
+
+SIGNS = {"create": "[green]+", "alter": "[yellow]~", "remove": "[red]-"}
+
+
+def provision(
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 if anything has drifted.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Make topics, users, permissions, databases and schemas as the contracts say."""
+    stack = Stack.load()
+    found = asyncio.run(plan(stack) if check else apply(stack))
+    ok = found.empty if check else not found.conflicts
+    data = {"ok": ok, "applied": not check, **found.model_dump(mode="json")}
+    output.emit(data, lambda: show(found, applied=not check), as_json=as_json)
+    raise typer.Exit(0 if ok else 1)
+
+
+def show(found: Plan, *, applied: bool) -> None:
+    """Print a plan, one change a line."""
+    console = Console(soft_wrap=True, highlight=False)
+    for change in found.changes:
+        console.print(_line(change))
+    for conflict in found.conflicts:
+        console.print(f"[red]![/] {escape(conflict)}")
+    if found.empty:
+        console.print("Nothing to do: everything is as the contracts say.")
+    else:
+        done = "made" if applied else "to make"
+        console.print(f"{len(found.changes)} changes {done}, {len(found.conflicts)} to settle by hand.")
+
+
+def _line(change: Change) -> str:
+    detail = f": {change.detail}" if change.detail else ""
+    return f"{SIGNS[change.action]}[/] {change.part} {change.kind} {escape(change.name + detail)}"
