@@ -1,0 +1,43 @@
+"""Whether a service lives, whether it is ready and why not, and what it measures."""
+
+from http import HTTPStatus
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy import text
+
+from chassis.database import TheDatabase
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/health/live")
+async def live() -> dict[str, bool]:
+    """Tell that the process answers."""
+    return {"live": True}
+
+
+@router.get("/health/ready")
+async def ready(request: Request, database: TheDatabase) -> JSONResponse:
+    """Tell whether the service does its work; 503 with the reason where it does not."""
+    reasons = {name: worker.health() for name, worker in request.app.state.workers.items()}
+    reasons["database"] = await _ask(database)
+    why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items() if reason)
+    status = HTTPStatus.SERVICE_UNAVAILABLE if why else HTTPStatus.OK
+    return JSONResponse({"ready": not why, "why": why or None}, status)
+
+
+@router.get("/metrics")
+async def metrics() -> Response:
+    """Return what this process measures, in Prometheus' text format."""
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _ask(database: TheDatabase) -> str | None:
+    try:
+        async with database.reading() as session:
+            await session.execute(text("SELECT 1"))
+    except Exception as error:  # noqa: BLE001  # any failure is the answer to the question
+        return f"{type(error).__name__}"
+    return None

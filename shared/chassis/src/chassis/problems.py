@@ -1,0 +1,89 @@
+"""Every error over HTTP is a problem (RFC 9457): a stable type, what went wrong, and the trace to look it up by."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from asyncpg import PostgresError
+from fastapi import FastAPI, Request
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from opentelemetry import trace
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+
+from exactly_once import RejectRecord, Retryable
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 1
+
+log = structlog.get_logger(__name__)
+
+
+class Problem(Exception):  # the RFC's own word
+    """Ends a request with a problem. `name` is the last part of its type, /problems/<name>."""
+
+    def __init__(self, status: int, name: str, detail: str, **members: Any) -> None:
+        """`members` become members of the problem; `headers`, if among them, the answer's headers."""
+        super().__init__(detail)
+        self.status = status
+        self.name = name
+        self.headers: Mapping[str, str] = members.pop("headers", {})
+        self.members = members
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of this app with a problem."""
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(RejectRecord, _too_large)
+    for unavailable in (DBAPIError, PoolTimeoutError, PostgresError, OSError, Retryable):
+        app.add_exception_handler(unavailable, _unavailable)
+    app.add_exception_handler(Exception, _bug)
+
+
+def answer(status: int, name: str, detail: str, **members: Any) -> JSONResponse:
+    """Return a problem as an answer."""
+    headers = members.pop("headers", {})
+    span = trace.get_current_span().get_span_context()
+    traced = {"trace_id": f"{span.trace_id:032x}"} if span.is_valid else {}
+    body = {"type": f"/problems/{name}", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    return JSONResponse(body | traced | jsonable_encoder(members), status, headers, MEDIA_TYPE)
+
+
+async def _problem(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Problem)  # noqa: S101  # registered for it alone
+    return answer(error.status, error.name, str(error), **error.members, headers=error.headers)
+
+
+async def _http_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101  # registered for it alone
+    name = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
+    return answer(error.status_code, name, str(error.detail), headers=dict(error.headers or {}))
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for it alone
+    errors = [{"field": ".".join(map(str, each["loc"])), "why": each["msg"]} for each in error.errors()]
+    if any(each["type"] == "json_invalid" for each in error.errors()):
+        return answer(HTTPStatus.BAD_REQUEST, "malformed", "the body is not JSON", errors=errors)
+    return answer(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", "the request is not as it must be", errors=errors)
+
+
+async def _too_large(_: Request, error: Exception) -> JSONResponse:
+    return answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", str(error))
+
+
+async def _unavailable(request: Request, error: Exception) -> JSONResponse:
+    log.warning("request.unavailable", path=request.url.path, error=type(error).__name__)
+    headers = {"Retry-After": str(RETRY_AFTER_S)}
+    return answer(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "try again in a moment", headers=headers)
+
+
+async def _bug(request: Request, error: Exception) -> JSONResponse:
+    log.error("request.bug", path=request.url.path, exc_info=error)
+    return answer(HTTPStatus.INTERNAL_SERVER_ERROR, "bug", "this is our fault; it is in the log")

@@ -1,0 +1,97 @@
+"""Who asks: a JSON web token, signed with ES256 by a key that the service knows only the public half of."""
+
+import time
+from functools import cached_property
+from hashlib import sha256
+from http import HTTPStatus
+from typing import Annotated, Any, NamedTuple
+
+import jwt
+from fastapi import Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
+
+from chassis.problems import Problem
+from chassis.settings import ServiceSettings
+
+ALGORITHM = "ES256"
+MOST_REMEMBERED = 20_000
+ORDERS, OPS_READ, OPS_WRITE = "orders", "ops:read", "ops:write"
+
+
+class Identity(NamedTuple):
+    """A verified token: whose it is, what it allows, until when (seconds since the epoch)."""
+
+    subject: str
+    scopes: frozenset[str]
+    expires: float
+
+
+class Tokens:
+    """Verifies tokens against a JWKS; a token that was verified is remembered, by its digest, until it expires."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._settings = settings
+        self._known: dict[bytes, Identity] = {}
+
+    @cached_property
+    def _keys(self) -> dict[str | None, Any]:
+        keys = jwt.PyJWKSet.from_json(self._settings.jwks_file.read_text()).keys
+        return {key.key_id: key.key for key in keys}
+
+    def verify(self, token: str) -> Identity:
+        """Return whose token this is. Problem 401: it is malformed, foreign or expired."""
+        digest = sha256(token.encode()).digest()
+        known = self._known.get(digest)
+        if known is None:
+            known = self._verify(token)
+            if len(self._known) >= MOST_REMEMBERED:
+                self._known.clear()
+            self._known[digest] = known
+        if known.expires <= time.time():
+            raise _unauthorized("the token has expired")
+        return known
+
+    def _verify(self, token: str) -> Identity:
+        try:
+            key = self._keys.get(jwt.get_unverified_header(token).get("kid"))
+            if key is None:
+                raise _unauthorized("the token is signed with a key that nobody here knows")
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=[ALGORITHM],
+                audience=self._settings.token_audience,
+                issuer=self._settings.token_issuer,
+                options={"require": ["exp", "iss", "aud", "sub"]},
+            )
+        except jwt.InvalidTokenError as error:
+            raise _unauthorized(f"the token is not valid: {error}") from error
+        return Identity(str(claims["sub"]), frozenset(str(claims.get("scope", "")).split()), float(claims["exp"]))
+
+
+def _unauthorized(detail: str) -> Problem:
+    headers = {"WWW-Authenticate": 'Bearer realm="waybill"'}
+    return Problem(HTTPStatus.UNAUTHORIZED, "unauthorized", detail, headers=headers)
+
+
+Presented = Annotated[HTTPAuthorizationCredentials | None, Security(HTTPBearer(auto_error=False))]
+
+
+async def identity(request: Request, needed: SecurityScopes, presented: Presented) -> Identity:
+    """Return who asks. Problem 401 without a valid token, 403 without one of the scopes that the route names."""
+    if presented is None:
+        raise _unauthorized("a bearer token is needed: `waybill token` makes one")
+    tokens: Tokens = request.app.state.tokens
+    found = tokens.verify(presented.credentials)
+    if needed.scopes and not found.scopes & set(needed.scopes):
+        detail = f"the token lacks the scope {' or '.join(needed.scopes)}"
+        raise Problem(HTTPStatus.FORBIDDEN, "forbidden", detail)
+    return found
+
+
+Customer = Annotated[Identity, Security(identity, scopes=[ORDERS])]
+CustomerOrOperator = Annotated[Identity, Security(identity, scopes=[ORDERS, OPS_READ])]
+OperatorReads = Annotated[Identity, Security(identity, scopes=[OPS_READ])]
+OperatorWrites = Annotated[Identity, Security(identity, scopes=[OPS_WRITE])]
+
+__all__ = ["Customer", "CustomerOrOperator", "Identity", "OperatorReads", "OperatorWrites", "Tokens"]
