@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
 import uvicorn
 from fastapi import APIRouter, FastAPI
 
@@ -14,7 +15,18 @@ from chassis.database import Database
 from chassis.publishing import Publisher
 from chassis.settings import ServiceSettings
 from chassis.tokens import Tokens
-from exactly_once import Codec, Event, KafkaSettings, Loop, Outbox, Processor, Registry, Relay
+from exactly_once import (
+    Codec,
+    Event,
+    Halted,
+    KafkaSettings,
+    Loop,
+    Outbox,
+    Processor,
+    Registry,
+    Relay,
+    Retryable,
+)
 
 RETRY_EVERY_S = 0.5
 
@@ -129,7 +141,7 @@ async def _cancelled(task: asyncio.Task[None]) -> None:
 
 
 async def _patiently(open_codec: Callable[[], Awaitable[Codec]], app: FastAPI) -> Codec:
-    """Repeat what needs the registry until it answers, and knows our schemas; `ready` says meanwhile what is missing."""
+    """Repeat what needs the registry until it answers and knows our schemas; `ready` says what is missing."""
     while True:
         try:
             return await open_codec()

@@ -1,0 +1,13 @@
+"""Starts checkout: `python -m checkout.main`."""
+
+import chassis
+from checkout.api import router
+from checkout.handlers import processor
+from checkout.settings import Settings
+from contracts import OrderPlaced
+
+settings = Settings()  # the environment fills it
+app = chassis.create_app(settings, processor=processor, routers=[router], publishes=[OrderPlaced])
+
+if __name__ == "__main__":
+    chassis.serve(app, settings)

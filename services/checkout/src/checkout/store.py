@@ -1,0 +1,161 @@
+"""Checkout's statements: one round trip each, set-based."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Self
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from checkout.domain import follows
+from contracts import Money, OrderLine, OrderPlaced, OrderStatus, OrderStatusChanged, ProductListed
+from exactly_once import Event, RejectRecord
+
+_PRICES = text("SELECT sku, unit_price_minor, currency FROM products WHERE sku = ANY(CAST(:skus AS text[]))")
+
+_CLAIM_KEY = text("""
+INSERT INTO idempotency_keys (customer_id, key, body_digest, order_id)
+VALUES (:customer_id, :key, :body_digest, :order_id)
+ON CONFLICT (customer_id, key) DO NOTHING RETURNING 1""")
+
+_KEY = text("""
+SELECT k.body_digest, o.* FROM idempotency_keys k JOIN orders o USING (order_id)
+WHERE k.customer_id = :customer_id AND k.key = :key""")
+
+_PLACE = text("""
+WITH placed AS (
+    INSERT INTO orders (order_id, customer_id, status, total_minor, currency, placed_at)
+    VALUES (:order_id, :customer_id, 'placed', :total_minor, :currency, :placed_at))
+INSERT INTO order_lines (order_id, line_no, sku, quantity, unit_price_minor)
+SELECT :order_id, l.line_no, l.sku, l.quantity, l.price
+FROM unnest(CAST(:skus AS text[]), CAST(:quantities AS bigint[]), CAST(:prices AS bigint[]))
+    WITH ORDINALITY AS l(sku, quantity, price, line_no)""")
+
+_ORDER = text("SELECT * FROM orders WHERE order_id = :order_id")
+_LINES = text("SELECT sku, quantity, unit_price_minor FROM order_lines WHERE order_id = :order_id ORDER BY line_no")
+
+_STATUSES = text("""
+SELECT order_id, status FROM orders WHERE order_id = ANY(CAST(:ids AS uuid[])) ORDER BY order_id FOR UPDATE""")
+
+_SET_STATUSES = text("""
+UPDATE orders o SET status = n.status
+FROM unnest(CAST(:ids AS uuid[]), CAST(:statuses AS text[])) AS n(order_id, status)
+WHERE o.order_id = n.order_id""")
+
+_SET_PRODUCTS = text("""
+INSERT INTO products (sku, name, unit_price_minor, currency)
+SELECT p.*
+FROM unnest(CAST(:skus AS text[]), CAST(:names AS text[]), CAST(:prices AS bigint[]), CAST(:currencies AS text[]))
+    AS p(sku, name, unit_price_minor, currency) ORDER BY p.sku
+ON CONFLICT (sku) DO UPDATE SET (name, unit_price_minor, currency) =
+    (excluded.name, excluded.unit_price_minor, excluded.currency)""")
+
+
+class Claimed(NamedTuple):
+    """What a customer's idempotency key stands for already."""
+
+    body_digest: bytes
+    order: Any
+
+
+async def prices(session: AsyncSession, skus: Iterable[str]) -> dict[str, Money]:
+    """Return the prices of these skus, as far as there are any."""
+    rows = await session.execute(_PRICES, {"skus": list(skus)})
+    return {sku: Money(amount_minor=minor, currency=currency) for sku, minor, currency in rows}
+
+
+async def claim_key(session: AsyncSession, customer_id: str, key: str, body_digest: bytes, order_id: UUID) -> bool:
+    """Claim an idempotency key for an order; waits for a twin under way. False: it stands for something already."""
+    places = {"customer_id": customer_id, "key": key, "body_digest": body_digest, "order_id": order_id}
+    return (await session.execute(_CLAIM_KEY, places)).first() is not None
+
+
+async def claimed(session: AsyncSession, customer_id: str, key: str) -> Claimed | None:
+    """Return what a key stands for, None for a new one."""
+    row = (await session.execute(_KEY, {"customer_id": customer_id, "key": key})).first()
+    return Claimed(bytes(row.body_digest), row) if row else None
+
+
+async def place(session: AsyncSession, order: OrderPlaced) -> None:
+    """Insert an order with its lines."""
+    places = {
+        "order_id": order.order_id,
+        "customer_id": order.customer_id,
+        "total_minor": order.total.amount_minor,
+        "currency": order.total.currency,
+        "placed_at": order.placed_at,
+        "skus": [line.sku for line in order.lines],
+        "quantities": [line.quantity for line in order.lines],
+        "prices": [line.unit_price.amount_minor for line in order.lines],
+    }
+    await session.execute(_PLACE, places)
+
+
+async def order(session: AsyncSession, order_id: UUID) -> tuple[Any, list[OrderLine]] | None:
+    """Return an order with its lines, None where there is none."""
+    found = (await session.execute(_ORDER, {"order_id": order_id})).first()
+    if found is None:
+        return None
+    rows = await session.execute(_LINES, {"order_id": order_id})
+    return found, [
+        OrderLine(sku=sku, quantity=quantity, unit_price=Money(amount_minor=minor, currency=found.currency))
+        for sku, quantity, minor in rows
+    ]
+
+
+class Statuses:
+    """The working set of the projection: the statuses of a batch's orders."""
+
+    def __init__(self, known: dict[UUID, OrderStatus]) -> None:
+        self._known = known
+        self._changed: dict[UUID, OrderStatus] = {}
+
+    @classmethod
+    async def load(cls, connection: AsyncConnection, events: Sequence[Event]) -> Self:
+        """Read the statuses of these events' orders, under lock."""
+        ids = list({event.order_id for event in events if hasattr(event, "order_id")})
+        rows = await connection.execute(_STATUSES, {"ids": ids})
+        return cls({order_id: OrderStatus(status) for order_id, status in rows})
+
+    def advance(self, order_id: UUID, customer_id: str, status: OrderStatus) -> OrderStatusChanged | None:
+        """Move an order on, and return what that tells; None where the news is old."""
+        known = self._known.get(order_id)
+        if known is None:
+            raise RejectRecord(f"checkout has accepted no order {order_id}")
+        if not follows(status, known):
+            return None
+        self._known[order_id] = self._changed[order_id] = status
+        return OrderStatusChanged(order_id=order_id, customer_id=customer_id, status=status)
+
+    async def save(self, connection: AsyncConnection) -> None:
+        """Write the statuses that changed."""
+        if self._changed:
+            places = {"ids": list(self._changed), "statuses": [status.value for status in self._changed.values()]}
+            await connection.execute(_SET_STATUSES, places)
+
+
+class PriceList:
+    """The working set of the price list: what a batch of listings says last of each product."""
+
+    def __init__(self) -> None:
+        self._listed: dict[str, ProductListed] = {}
+
+    @classmethod
+    async def load(cls, connection: AsyncConnection, events: Sequence[Event]) -> Self:  # noqa: ARG003
+        """Need nothing: a listing replaces what was known."""
+        return cls()
+
+    def take(self, product: ProductListed) -> None:
+        """Take a product's name and price."""
+        self._listed[product.sku] = product
+
+    async def save(self, connection: AsyncConnection) -> None:
+        """Write every product that was listed."""
+        products = list(self._listed.values())
+        places = {
+            "skus": [product.sku for product in products],
+            "names": [product.name for product in products],
+            "prices": [product.unit_price.amount_minor for product in products],
+            "currencies": [product.unit_price.currency for product in products],
+        }
+        await connection.execute(_SET_PRODUCTS, places)
