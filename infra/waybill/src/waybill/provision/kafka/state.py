@@ -61,8 +61,8 @@ def touches(names: Names, acl: Acl) -> bool:
     user = acl.principal.removeprefix("User:")
     if names.owns(user):
         return True
-    if acl.resource == "cluster":  # one for all namespaces: whose user is a service of another one is not ours
-        return user.partition(".")[2] not in USERS
+    if acl.resource == "cluster":  # one for all namespaces: a user of another one is that one's concern
+        return user.rpartition(".")[2] not in USERS
     if acl.pattern == "prefixed":
         ours = (
             *(names.topic(topic.name) for topic in TOPICS),
