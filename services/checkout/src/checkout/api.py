@@ -32,7 +32,7 @@ class OrderRequest(BaseModel, extra="forbid"):
     """What a customer wants, and the token that pays for it."""
 
     lines: list[LineRequest] = Field(min_length=1, max_length=100)
-    payment_token: str = Field(min_length=1, max_length=255)
+    payment_token: str = Field(min_length=1, max_length=200)
 
 
 class OrderAnswer(BaseModel):

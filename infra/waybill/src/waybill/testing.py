@@ -1,0 +1,68 @@
+"""The pytest plugin of this repository: one real stack for the whole run, a namespace of it for each who asks.
+
+WAYBILL_TEST_HOME names a running stack to use instead, for quick turns while developing.
+"""
+
+import asyncio
+import itertools
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from waybill.stack import Stack
+
+PORTS_NEEDED = 150
+BASE_PORTS = range(27_000, 32_000, 200)
+
+_numbers = itertools.count(1)
+
+
+def free_base_port() -> int:
+    """Return a base port under which no port of a stack is taken."""
+    for base in BASE_PORTS:
+        if all(_is_free(base + offset) for offset in range(PORTS_NEEDED)):
+            return base
+    raise RuntimeError(f"no {PORTS_NEEDED} free ports in a row in {BASE_PORTS}")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Stack"]:
+    """Start a real stack without the shop's services: three brokers, PostgreSQL, the registry."""
+    from waybill.local import control  # noqa: PLC0415  # unit tests should not wait for it
+    from waybill.local.layout import Options, cache_folder  # noqa: PLC0415
+    from waybill.stack import Stack  # noqa: PLC0415
+
+    if running := os.environ.get("WAYBILL_TEST_HOME"):
+        yield Stack.load(Path(running))
+        return
+    home = tmp_path_factory.mktemp("stack")
+    control.bring_up(Options(home=home, cache=cache_folder(), base_port=free_base_port(), with_services=False))
+    try:
+        yield Stack.load(home)
+    finally:
+        control.take_down(home)
+
+
+@pytest.fixture(scope="module")
+def namespaced_stack(stack: "Stack") -> "Stack":
+    """Return the stack seen through a fresh namespace, provisioned: topics, users, permissions, databases, schemas."""
+    from waybill import provision  # noqa: PLC0415
+
+    mine = stack.in_namespace(f"t{os.getpid() % 100_000}x{next(_numbers)}")
+    asyncio.run(provision.apply(mine))
+    return mine
