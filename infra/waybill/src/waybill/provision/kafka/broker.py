@@ -32,14 +32,13 @@ class Broker:
 
     async def read(self) -> KafkaState:
         """Return what the namespace has. UsageError: no broker answers."""
-        topics, acls, users = await asyncio.gather(self._topics(), self._acls(), self._users())
-        return KafkaState(topics, acls, users)
+        try:
+            return KafkaState(*await asyncio.gather(self._topics(), self._acls(), self._users()))
+        except KafkaException as error:
+            raise UsageError(f"Kafka does not answer the operator: is the stack up? ({_why(error)})") from error
 
     async def _topics(self) -> dict[str, TopicState]:
-        try:
-            metadata = await asyncio.to_thread(self._client.list_topics, timeout=TIMEOUT_S)
-        except KafkaException as error:
-            raise UsageError(f"Kafka does not answer: is the stack up? ({error.args[0].str()})") from error
+        metadata = await asyncio.to_thread(self._client.list_topics, timeout=TIMEOUT_S)
         wanted = {self._names.topic(topic.name) for topic in TOPICS}
         found = {name: topic for name, topic in metadata.topics.items() if name in wanted and topic.partitions}
         configs = await self._configs(found)
@@ -73,14 +72,17 @@ class Broker:
         )
 
     async def make(self, difference: KafkaDifference, password: Callable[[str], str]) -> None:
-        """Make what differs: each kind in one call, all kinds at once. What another made meanwhile is fine."""
-        await asyncio.gather(
-            self._upsert_users(difference.new_users, password),
-            self._create_topics(difference.new_topics),
-            self._add_partitions(difference.more_partitions),
-            self._set(difference.settings),
-            self._change_acls(difference.new_acls, difference.extra_acls),
-        )
+        """Make what differs: each kind in one call, all kinds at once. UsageError: the brokers refuse."""
+        try:
+            await asyncio.gather(
+                self._upsert_users(difference.new_users, password),
+                self._create_topics(difference.new_topics),
+                self._add_partitions(difference.more_partitions),
+                self._set(difference.settings),
+                self._change_acls(difference.new_acls, difference.extra_acls),
+            )
+        except KafkaException as error:
+            raise UsageError(f"Kafka refuses what provisioning asks for: {_why(error)}") from error
 
     async def _upsert_users(self, users: Iterable[str], password: Callable[[str], str]) -> None:
         upserts = [admin.UserScramCredentialUpsertion(user, SCRAM, password(user).encode()) for user in users]
@@ -116,6 +118,10 @@ async def _all(answers: Mapping[Any, "Future[Any]"]) -> None:
         except KafkaException as error:
             if error.args[0].name() != "TOPIC_ALREADY_EXISTS":  # someone else provisions too: equally good
                 raise
+
+
+def _why(error: KafkaException) -> str:
+    return str(error.args[0].str())
 
 
 def _given(config: Mapping[str, Any]) -> dict[str, str]:

@@ -53,8 +53,8 @@ class Server:
                 command_timeout=TIMEOUT_S,
                 server_settings=QUIET,
             )
-        except (OSError, asyncpg.CannotConnectNowError) as error:
-            raise UsageError(f"PostgreSQL does not answer: is the stack up? ({error})") from error
+        except (OSError, asyncpg.PostgresError) as error:
+            raise UsageError(f"PostgreSQL does not let the operator in: is the stack up? ({error})") from error
         try:
             yield connection
         finally:
