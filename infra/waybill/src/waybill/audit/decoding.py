@@ -1,0 +1,103 @@
+"""Decodes records by itself: schemas from the registry by id, Avro by fastavro, no class of the contracts."""
+
+import asyncio
+import io
+import json
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+import fastavro
+from aiohttp import ClientSession
+
+from waybill.audit.evidence import Place, Record
+from waybill.audit.kafka import Raw
+
+WIRE_HEADER = 5
+UNKNOWN_SCHEMA = 404
+
+
+class Schema(NamedTuple):
+    """A writer's schema: the event type that it stands for, and how to read it."""
+
+    event_type: str
+    parsed: Any
+
+
+Schemas = Mapping[int, Schema | None]
+
+
+async def fetch_schemas(registry_url: str, records: Iterable[Raw]) -> Schemas:
+    """Return the schemas that these records name, by id; None for an id that the registry does not know."""
+    ids = {schema_id for record in records if (schema_id := schema_id_of(record.value)) is not None}
+    async with ClientSession() as session:
+        schemas = await asyncio.gather(*(_schema(session, f"{registry_url}/schemas/ids/{each}") for each in ids))
+    return dict(zip(ids, schemas, strict=True))
+
+
+async def _schema(session: ClientSession, url: str) -> Schema | None:
+    async with session.get(url) as answer:
+        if answer.status == UNKNOWN_SCHEMA:
+            return None
+        answer.raise_for_status()
+        body = await answer.json(content_type=None)
+    plain = without_logical_types(json.loads(body["schema"]))
+    return Schema(plain["name"], fastavro.parse_schema(plain))
+
+
+def without_logical_types(schema: Any) -> Any:
+    """Return a schema whose UUIDs stay text and whose instants stay microseconds."""
+    if isinstance(schema, list):
+        return [without_logical_types(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {key: without_logical_types(value) for key, value in schema.items() if key != "logicalType"}
+
+
+def schema_id_of(value: bytes | None) -> int | None:
+    """Return the schema id of a value in Confluent's wire format, None for any other value."""
+    if value is None or len(value) < WIRE_HEADER or value[0] != 0:
+        return None
+    return int.from_bytes(value[1:WIRE_HEADER], "big")
+
+
+def decode(raw: Raw, schemas: Schemas) -> Record:
+    """Return a record with its event's fields; with none where it can't be decoded."""
+    schema = schemas.get(schema_id_of(raw.value) or 0)
+    fields = _fields(raw.value or b"", schema) if schema else {}
+    return Record(
+        place=raw.place,
+        key=raw.key or b"",
+        event_id=_text(raw, "ce_id"),
+        event_type=schema.event_type if schema else "",
+        cause=_text(raw, "ce_causationid"),
+        digest=digest(raw.key, raw.value),
+        fields=fields,
+    )
+
+
+def digest(key: bytes | None, value: bytes | None) -> bytes:
+    """Return SHA-256 over the key's length (four bytes, big endian), the key and the value."""
+    key = key or b""
+    return sha256(len(key).to_bytes(4, "big") + key + (value or b"")).digest()
+
+
+def buried(raw: Raw) -> Place:
+    """Return the place of the record that a dead letter buries."""
+    try:
+        return Place(_text(raw, "dlq_topic"), int(_text(raw, "dlq_partition")), int(_text(raw, "dlq_offset")))
+    except ValueError:
+        return raw.place
+
+
+def _text(raw: Raw, name: str) -> str:
+    return raw.headers.get(name, b"").decode(errors="replace")
+
+
+def _fields(value: bytes, schema: Schema) -> Mapping[str, Any]:
+    body = io.BytesIO(value[WIRE_HEADER:])
+    try:
+        fields: Any = fastavro.schemaless_reader(body, schema.parsed, None)
+    except (ValueError, EOFError, LookupError, TypeError, OverflowError, MemoryError):
+        return {}
+    return {} if body.read(1) else fields

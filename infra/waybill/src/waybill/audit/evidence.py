@@ -1,0 +1,185 @@
+"""What one reading of a stack found: records, the library's tables, the shop's tables and the gateway's ledger."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from waybill.audit.shop import Answer, Entry, Order, Payment, Reservation, Shipment, Stock
+from waybill.audit.wiring import Wiring
+
+
+class Place(NamedTuple):
+    """Where Kafka keeps a record; the topic by its logical name."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+class Record(NamedTuple):
+    """A record that a `read_committed` reader sees; `fields` is empty where the value can't be decoded."""
+
+    place: Place
+    key: bytes
+    event_id: str
+    event_type: str
+    cause: str
+    digest: bytes
+    fields: Mapping[str, Any]
+
+    @property
+    def order_id(self) -> str:
+        """The order that this record is about, empty for none."""
+        return str(self.fields.get("order_id", ""))
+
+
+class Bounds(NamedTuple):
+    """The ends of a partition: the first offset kept, the last stable offset, the high watermark."""
+
+    low: int
+    stable: int
+    high: int
+
+
+class Claim(NamedTuple):
+    """A group's claim of an event id."""
+
+    event_id: str
+    place: Place
+    digest: bytes
+    rejected: bool
+
+
+class Position(NamedTuple):
+    """A group's own position in a partition, as PostgreSQL has it."""
+
+    next_offset: int
+    pruned_to: int
+
+
+class Stored(NamedTuple):
+    """An output that a group's database still keeps, by the input that caused it."""
+
+    source: Place
+    topic: str
+    event_id: str
+    digest: bytes
+
+
+class Letter(NamedTuple):
+    """A dead letter, by the group that wrote it and the place of the record that it could not take."""
+
+    group: str
+    source: Place
+
+
+Partition = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Group:
+    """What the library's tables of one service say, and the offsets that Kafka keeps for its group."""
+
+    claims: Mapping[str, Claim] = field(default_factory=dict)
+    positions: Mapping[Partition, Position] = field(default_factory=dict)
+    committed: Mapping[Partition, int] = field(default_factory=dict)
+    stored: Sequence[Stored] = ()
+    outbox: int = 0
+
+    def published(self, place: Place) -> bool:
+        """Tell whether the group's committed offset has passed a place, so that its outputs are visible."""
+        return place.offset < self.committed.get(place[:2], 0)
+
+    def took(self, record: Record) -> bool:
+        """Tell whether the group claimed this record, at this place, and did not reject it."""
+        claim = self.claims.get(record.event_id)
+        return claim is not None and claim.place == record.place and not claim.rejected
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The shop's own tables, of all services."""
+
+    orders: Mapping[str, Order] = field(default_factory=dict)
+    keys: Sequence[tuple[str, str, str]] = ()  # customer, idempotency key, order
+    prices: Mapping[str, tuple[int, str]] = field(default_factory=dict)  # checkout's copy
+    products: Mapping[str, tuple[int, str]] = field(default_factory=dict)  # inventory's own
+    stock: Mapping[str, Stock] = field(default_factory=dict)
+    reservations: Mapping[str, Reservation] = field(default_factory=dict)
+    payments: Mapping[str, Payment] = field(default_factory=dict)
+    shipments: Mapping[str, Shipment] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that the invariants are judged by: one reading, nothing behind it."""
+
+    wiring: Wiring
+    records: Sequence[Record]
+    bounds: Mapping[Partition, Bounds]
+    groups: Mapping[str, Group]
+    tables: Tables
+    ledger: Sequence[Entry] = ()
+    ledger_shared: bool = False  # other namespaces' orders stand in it too
+    letters: Sequence[Letter] = ()
+    aborted: Sequence[tuple[str, str]] = ()  # topic and event id of what only a read_uncommitted reader sees
+    answers: Sequence[Answer] | None = None
+    settled: bool = True
+
+    @cached_property
+    def at(self) -> dict[Place, Record]:
+        """Every record by its place."""
+        return {record.place: record for record in self.records}
+
+    @cached_property
+    def events(self) -> dict[str, list[Record]]:
+        """The records of each type that stand in that type's topic, decoded and rejected by nobody, in order of place.
+
+        A dead letter's record is apart: what it stands for is for a person to decide.
+        """
+        events: dict[str, list[Record]] = defaultdict(list)
+        for record in self.records:
+            if not record.fields or record.place in self.rejected:
+                continue
+            if self.wiring.topics.get(record.event_type) == record.place.topic:
+                events[record.event_type].append(record)
+        return events
+
+    @cached_property
+    def journeys(self) -> dict[str, dict[str, list[Record]]]:
+        """The events of each order, by type; an order that no event speaks of is there with none."""
+        journeys: dict[str, dict[str, list[Record]]] = {order: defaultdict(list) for order in self.tables.orders}
+        for event_type, records in self.events.items():
+            for record in records:
+                if record.order_id:
+                    journeys.setdefault(record.order_id, defaultdict(list))[event_type].append(record)
+        return journeys
+
+    @cached_property
+    def rejected(self) -> set[Place]:
+        """The places of all records that some group rejected."""
+        claims = (claim for group in self.groups.values() for claim in group.claims.values())
+        return {claim.place for claim in claims if claim.rejected} | {letter.source for letter in self.letters}
+
+    @cached_property
+    def stopped(self) -> set[str]:
+        """The orders that a dead letter holds: a record about them was rejected by a group."""
+        return {self.at[place].order_id for place in self.rejected if place in self.at} - {""}
+
+    @cached_property
+    def trimmed(self) -> list[str]:
+        """The topics whose beginning retention has taken: what they said can't be read again."""
+        gone = {topic for (topic, _), bounds in self.bounds.items() if bounds.low > 0}
+        return sorted(gone - self.wiring.compacted)
+
+    def writer(self, topic: str) -> Group:
+        """Return the group of the service that alone writes a topic."""
+        return self.groups.get(self.wiring.writers.get(topic, ""), NOBODY)
+
+
+NOBODY = Group()

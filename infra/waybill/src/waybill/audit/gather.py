@@ -1,0 +1,78 @@
+"""Gathers the evidence in an order in which what is read later includes what was read before."""
+
+import asyncio
+from typing import NamedTuple
+
+from contracts import SERVICES, dead_letters
+from waybill.audit.databases import Library, read_library, shares_the_gateway, snapshot
+from waybill.audit.decoding import buried, decode, fetch_schemas
+from waybill.audit.evidence import Bounds, Evidence, Group, Letter, Partition, Record, Tables
+from waybill.audit.kafka import Committed, Topics
+from waybill.audit.ledger import read_ledger
+from waybill.audit.tables import READERS, Columns
+from waybill.audit.wiring import Wiring
+from waybill.stack import Stack
+
+
+class Read(NamedTuple):
+    """What the topics hold."""
+
+    records: list[Record]
+    letters: list[Letter]
+    aborted: list[tuple[str, str]]
+
+
+async def gather(stack: Stack, topics: Topics, wiring: Wiring) -> Evidence:
+    """Read everything once. `settled` tells whether no group moved meanwhile and none was behind."""
+    committed = await asyncio.to_thread(_committed, topics)
+    bounds = await asyncio.to_thread(topics.bounds)
+    reading = asyncio.create_task(_read(stack, topics, bounds))
+    databases = await asyncio.gather(*(_database(stack, service) for service in SERVICES))
+    ledger, shared, read = await asyncio.gather(read_ledger(stack), shares_the_gateway(stack), reading)
+    groups = {
+        service: Group(library.claims, library.positions, committed[service], library.stored, library.outbox)
+        for service, (library, _) in zip(SERVICES, databases, strict=True)
+    }
+    columns = {name: value for _, columns in databases for name, value in columns.items()}
+    return Evidence(
+        wiring=wiring,
+        records=read.records,
+        bounds=bounds,
+        groups=groups,
+        tables=Tables(**columns),
+        ledger=ledger,
+        ledger_shared=shared,
+        letters=read.letters,
+        aborted=read.aborted,
+        settled=_at_rest(wiring, groups, read.records) and committed == await asyncio.to_thread(_committed, topics),
+    )
+
+
+def _committed(topics: Topics) -> dict[str, Committed]:
+    return {service: topics.committed(service) for service in SERVICES}
+
+
+def _at_rest(wiring: Wiring, groups: dict[str, Group], records: list[Record]) -> bool:
+    if any(group.outbox for group in groups.values()):
+        return False
+    readers = [(wiring.reads(service), group) for service, group in groups.items()]
+    return all(
+        group.published(record.place) for record in records for read, group in readers if record.place.topic in read
+    )
+
+
+async def _database(stack: Stack, service: str) -> tuple[Library, Columns]:
+    async with snapshot(stack, service) as connection:
+        return await read_library(connection), await READERS[service](connection)
+
+
+async def _read(stack: Stack, topics: Topics, bounds: dict[Partition, Bounds]) -> Read:
+    raw = await asyncio.to_thread(topics.committed_records, bounds)
+    visible = {each.place for each in raw}
+    aborted, schemas = await asyncio.gather(
+        asyncio.to_thread(topics.aborted_records, bounds, visible), fetch_schemas(stack.registry_url, raw)
+    )
+    raw.sort(key=lambda each: each.place)
+    of_letters = {dead_letters(service): service for service in SERVICES}
+    letters = [Letter(of_letters[each.place.topic], buried(each)) for each in raw if each.place.topic in of_letters]
+    return Read([decode(each, schemas) for each in raw if each.place.topic not in of_letters], letters, aborted)

@@ -1,0 +1,81 @@
+"""The audit's own model of the shop: which decisions an order's events allow. It shares no code with the services."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from waybill.audit.shop import Order, lines_of
+
+
+class Rule(NamedTuple):
+    """Once a group has taken all that it `needs` about an order, it gives exactly one of `gives`."""
+
+    group: str
+    needs: tuple[str, ...]
+    gives: tuple[str, ...]
+
+
+RULES = (
+    Rule("inventory", ("OrderPlaced",), ("StockReserved", "StockRejected")),
+    Rule("accounting", ("OrderPlaced", "StockReserved"), ("ChargePayment",)),
+    Rule("accounting", ("ChargePayment",), ("PaymentCaptured", "PaymentDeclined")),
+    Rule("inventory", ("PaymentCaptured",), ("StockAllocated",)),
+    Rule("inventory", ("PaymentDeclined",), ("StockReleased",)),
+    Rule("fulfillment", ("StockAllocated",), ("ShipmentDispatched",)),
+)
+
+# An order's end, by the event that makes it so.
+ENDS = {"ShipmentDispatched": "shipped", "StockRejected": "rejected"}
+RELEASES = {"declined": "declined", "expired": "expired", "cancelled": "cancelled"}
+STATUS_RANK = {"placed": 0, "reserved": 1, "paid": 2, "shipped": 3, "rejected": 3, "declined": 3}
+
+_WHOLE_ORDER = frozenset({"StockReserved", "StockAllocated", "StockReleased", "ShipmentDispatched"})
+_WHOLE_AMOUNT = frozenset({"ChargePayment", "PaymentCaptured"})
+
+
+def order_of(placed: Mapping[str, Any]) -> Order:
+    """Return the order that an OrderPlaced speaks of."""
+    total = placed["total"]
+    return Order(
+        customer_id=placed["customer_id"],
+        status="placed",
+        total_minor=total["amount_minor"],
+        currency=total["currency"],
+        placed_at_us=placed["placed_at"],
+        lines=lines_of(placed["lines"]),
+    )
+
+
+def end_of(event_type: str, fields: Mapping[str, Any]) -> str | None:
+    """Return the terminal state that an event gives its order, None for an event that ends nothing."""
+    if event_type == "StockReleased":
+        return RELEASES.get(fields["reason"])
+    return ENDS.get(event_type)
+
+
+def contradictions(order: Order, event_type: str, fields: Mapping[str, Any]) -> Iterator[str]:
+    """Yield in what an event contradicts the order that it is about."""
+    if fields["customer_id"] != order.customer_id:
+        yield f"is customer {fields['customer_id']}'s, the order is {order.customer_id}'s"
+    if event_type in _WHOLE_ORDER and dict(lines_of(fields["lines"])) != dict(order.lines):
+        yield f"has lines {dict(lines_of(fields['lines']))}, the order has {dict(order.lines)}"
+    if event_type in _WHOLE_AMOUNT:
+        yield from _other_amount(order, fields["amount"])
+    if event_type == "StockRejected" and not set(fields["short_skus"]) & order.lines.keys():
+        yield f"is short of {fields['short_skus']}, which the order does not ask for"
+    if event_type == "StockReleased" and fields["reason"] != "declined":
+        yield f"was released as {fields['reason']}, which nobody asked for"
+
+
+def _other_amount(order: Order, amount: Mapping[str, Any]) -> Iterator[str]:
+    told, due = (amount["amount_minor"], amount["currency"]), (order.total_minor, order.currency)
+    if told != due:
+        yield f"is over {told}, the order over {due}"
+
+
+def miscounted(placed: Mapping[str, Any]) -> Iterator[str]:
+    """Yield in what an OrderPlaced contradicts itself."""
+    total = sum(line["quantity"] * line["unit_price"]["amount_minor"] for line in placed["lines"])
+    if total != placed["total"]["amount_minor"]:
+        yield f"adds up to {total}, its total says {placed['total']['amount_minor']}"
+    if any(line["quantity"] <= 0 for line in placed["lines"]):
+        yield "has a line with nothing in it"
