@@ -1,0 +1,13 @@
+"""Starts inventory: `python -m inventory.main`."""
+
+import chassis
+from contracts import ProductListed
+from inventory.api import router
+from inventory.handlers import processor
+from inventory.settings import Settings
+
+settings = Settings()  # the environment fills it
+app = chassis.create_app(settings, processor=processor, routers=[router], publishes=[ProductListed])
+
+if __name__ == "__main__":
+    chassis.serve(app, settings)
