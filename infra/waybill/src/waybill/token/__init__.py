@@ -1,0 +1,5 @@
+"""Tokens for customers and operators."""
+
+from waybill.token.signing import Signer
+
+__all__ = ["Signer"]

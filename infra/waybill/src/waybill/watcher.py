@@ -1,0 +1,90 @@
+"""Watches the shop's topics as a read_committed reader: what became of each order, and when that was visible."""
+
+import io
+import json
+import struct
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import confluent_kafka
+import fastavro
+import requests
+
+from waybill.stack import Stack
+
+TERMINAL = frozenset({"shipped", "rejected", "declined", "expired", "cancelled"})
+WIRE_HEADER = struct.Struct(">bI")
+BATCH = 500
+
+
+@dataclass
+class Watcher:
+    """Follows `orders.status` and `orders.shipping` from where they end now. Use it as a context manager."""
+
+    stack: Stack
+    statuses: dict[str, str] = field(default_factory=dict)
+    settled_at: dict[str, float] = field(default_factory=dict)
+    shipped_at: dict[str, float] = field(default_factory=dict)
+    shipped_order: dict[str, list[str]] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        self._schemas: dict[int, Any] = {}
+        self._stopping = threading.Event()
+        self._consumer = confluent_kafka.Consumer(
+            self.stack.kafka_client("auditor")
+            | {
+                "group.id": "unused",
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "fetch.wait.max.ms": 100,
+                "fetch.error.backoff.ms": 50,
+            }
+        )
+        self._consumer.assign([place for topic in ("orders.status", "orders.shipping") for place in self._ends(topic)])
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join()
+        self._consumer.close()
+
+    def settled(self, order_ids: set[str]) -> int:
+        """Return how many of these orders have ended."""
+        return len(self.settled_at.keys() & order_ids)
+
+    def _ends(self, topic: str) -> list[confluent_kafka.TopicPartition]:
+        name = self.stack.names.topic(topic)
+        partitions = self._consumer.list_topics(name, timeout=10).topics[name].partitions
+        places = [confluent_kafka.TopicPartition(name, number) for number in partitions]
+        for place in places:
+            place.offset = self._consumer.get_watermark_offsets(place, timeout=10)[1]
+        return places
+
+    def _follow(self) -> None:
+        while not self._stopping.is_set():
+            for message in self._consumer.consume(BATCH, timeout=0.1):
+                value = message.value()
+                if message.error() is None and value:
+                    self._take(self._decode(value))
+
+    def _take(self, event: dict[str, Any]) -> None:
+        order_id, now = str(event["order_id"]), time.monotonic()
+        if "shipment_id" in event:
+            self.shipped_at.setdefault(order_id, now)
+            self.shipped_order.setdefault(event["customer_id"], []).append(order_id)
+            return
+        self.statuses[order_id] = event["status"]
+        if event["status"] in TERMINAL:
+            self.settled_at.setdefault(order_id, now)
+
+    def _decode(self, value: bytes) -> dict[str, Any]:
+        _, schema_id = WIRE_HEADER.unpack_from(value)
+        if schema_id not in self._schemas:
+            answer = requests.get(f"{self.stack.registry_url}/schemas/ids/{schema_id}", timeout=10)
+            self._schemas[schema_id] = fastavro.parse_schema(json.loads(answer.json()["schema"]))
+        event: Any = fastavro.schemaless_reader(io.BytesIO(value[WIRE_HEADER.size :]), self._schemas[schema_id])
+        return dict(event)
