@@ -26,7 +26,7 @@ class Library(NamedTuple):
 
 
 @asynccontextmanager
-async def snapshot(stack: Stack, database: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+async def snapshot(stack: Stack, database: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
     """Open a read-only snapshot of a service's database. UsageError: it can't be read."""
     try:
         connection = await asyncpg.connect(stack.postgres_dsn(database, AUDITOR), ssl=False, timeout=CONNECT_S)
@@ -41,7 +41,7 @@ async def snapshot(stack: Stack, database: str) -> AsyncIterator[asyncpg.Connect
         await connection.close()
 
 
-async def read_library(connection: asyncpg.Connection[asyncpg.Record]) -> Library:
+async def read_library(connection: "asyncpg.Connection[asyncpg.Record]") -> Library:
     """Return claims, positions, stored outputs and the size of the outbox."""
     claims = await connection.fetch('SELECT event_id, topic, partition, "offset", digest, rejected FROM claims')
     owners = await connection.fetch("SELECT topic, partition, next_offset, pruned_to FROM owner")

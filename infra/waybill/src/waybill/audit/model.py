@@ -41,6 +41,7 @@ def order_of(placed: Mapping[str, Any]) -> Order:
         total_minor=total["amount_minor"],
         currency=total["currency"],
         placed_at_us=placed["placed_at"],
+        begun_at_us=placed["placed_at"],
         lines=lines_of(placed["lines"]),
     )
 

@@ -10,18 +10,19 @@ TERMINAL = frozenset({"shipped", "rejected", "declined", "expired", "cancelled"}
 
 
 class Order(NamedTuple):
-    """A row of checkout's orders, with its lines."""
+    """A row of checkout's orders, with its lines; `begun_at_us` is when the transaction that placed it began."""
 
     customer_id: str
     status: str
     total_minor: int
     currency: str
     placed_at_us: int
+    begun_at_us: int
     lines: Lines
 
 
 class Stock(NamedTuple):
-    """A row of inventory's stock, and what the receipts add up to (None where no table tells)."""
+    """A row of inventory's stock."""
 
     received: int
     free: int

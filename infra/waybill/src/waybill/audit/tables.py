@@ -2,23 +2,22 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
 from waybill.audit.shop import Lines, Order, Payment, Reservation, Shipment, Stock
 
-Connection = asyncpg.Connection[asyncpg.Record]
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+
 Columns = Mapping[str, Any]
 
 
-async def of_checkout(connection: Connection) -> Columns:
+async def of_checkout(connection: "Connection") -> Columns:
     """Return orders, idempotency keys and checkout's copy of the prices."""
     lines = await _lines(connection, "SELECT order_id::text, sku, quantity FROM order_lines")
-    orders = await connection.fetch(
-        "SELECT order_id::text, customer_id, status, total_minor, currency,"
-        " (extract(epoch FROM placed_at) * 1000000)::bigint FROM orders"
-    )
+    orders = await connection.fetch(_ORDERS)
     return {
         "orders": {order_id: Order._make((*columns, lines.get(order_id, {}))) for order_id, *columns in orders},
         "keys": [tuple(row) for row in await connection.fetch(_KEYS)],
@@ -26,7 +25,7 @@ async def of_checkout(connection: Connection) -> Columns:
     }
 
 
-async def of_inventory(connection: Connection) -> Columns:
+async def of_inventory(connection: "Connection") -> Columns:
     """Return stock, reservations and products."""
     lines = await _lines(connection, "SELECT order_id::text, sku, quantity FROM reservation_lines")
     reservations = await connection.fetch("SELECT order_id::text, customer_id, state FROM reservations")
@@ -40,7 +39,7 @@ async def of_inventory(connection: Connection) -> Columns:
     }
 
 
-async def of_accounting(connection: Connection) -> Columns:
+async def of_accounting(connection: "Connection") -> Columns:
     """Return payments; what is not known yet is 0 or empty."""
     payments = await connection.fetch(
         "SELECT order_id::text, customer_id, state, coalesce(amount_minor, 0), coalesce(currency, ''),"
@@ -49,7 +48,7 @@ async def of_accounting(connection: Connection) -> Columns:
     return {"payments": {order_id: Payment(*columns) for order_id, *columns in payments}}
 
 
-async def of_fulfillment(connection: Connection) -> Columns:
+async def of_fulfillment(connection: "Connection") -> Columns:
     """Return shipments."""
     lines = await _lines(connection, "SELECT order_id::text, sku, quantity FROM shipment_lines")
     shipments = await connection.fetch("SELECT order_id::text, customer_id, shipment_id::text FROM shipments")
@@ -65,16 +64,22 @@ READERS = {
     "fulfillment": of_fulfillment,
 }
 
+_ORDERS = """
+SELECT o.order_id::text, o.customer_id, o.status, o.total_minor, o.currency,
+       (extract(epoch FROM o.placed_at) * 1000000)::bigint,
+       (extract(epoch FROM coalesce(k.created_at, o.placed_at)) * 1000000)::bigint
+FROM orders o LEFT JOIN idempotency_keys k USING (order_id)"""
+
 _KEYS = "SELECT customer_id, key, order_id::text FROM idempotency_keys"
 
 
-async def _lines(connection: Connection, query: str) -> Mapping[str, Lines]:
+async def _lines(connection: "Connection", query: str) -> Mapping[str, Lines]:
     lines: dict[str, Counter[str]] = defaultdict(Counter)
     for order_id, sku, quantity in await connection.fetch(query):
         lines[order_id][sku] += quantity
     return lines
 
 
-async def _prices(connection: Connection) -> Mapping[str, tuple[int, str]]:
+async def _prices(connection: "Connection") -> Mapping[str, tuple[int, str]]:
     rows = await connection.fetch("SELECT sku, unit_price_minor, currency FROM products")
     return {sku: (amount, currency) for sku, amount, currency in rows}

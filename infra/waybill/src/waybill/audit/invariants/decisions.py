@@ -47,7 +47,7 @@ def _different(evidence: Evidence, order_id: str, events: Events) -> Iterator[Vi
     for record in events.get("OrderPlaced", ()):
         placed = record.fields
         yield from (Violation(order_id, f"OrderPlaced {what}") for what in miscounted(placed))
-        if row is not None and row._replace(status="placed") != order_of(placed):
+        if row is not None and row._replace(status="placed", begun_at_us=row.placed_at_us) != order_of(placed):
             yield Violation(order_id, f"OrderPlaced at {record.place} is not what checkout's database accepted")
     order = _order(row, events)
     if order is not None:

@@ -18,7 +18,7 @@ def _different(evidence: Evidence, last: dict[str, Record]) -> Iterator[Violatio
     for order_id, order in evidence.tables.orders.items():
         if in_motion(evidence, order_id):
             continue
-        published = last[order_id].fields["status"] if order_id in last else "nothing"
+        published = last[order_id].fields["status"] if order_id in last else "placed"  # which is not published
         if published != order.status:
             yield Violation(order_id, f"published last: {published}; in PostgreSQL: {order.status}")
     for order_id in last.keys() - evidence.tables.orders.keys():

@@ -1,0 +1,98 @@
+"""The audit's own reading of bytes: partitions, schemas, digests."""
+
+import io
+from typing import Any
+
+import fastavro
+import pytest
+
+from waybill.audit.decoding import Schema, buried, decode, digest, schema_id_of, without_logical_types
+from waybill.audit.evidence import Place
+from waybill.audit.finding import Finding, Violation
+from waybill.audit.kafka import Raw
+from waybill.audit.murmur import murmur2, partition_of
+from waybill.audit.report import MOST_VIOLATIONS, Line
+
+PLACE = Place("orders", 1, 7)
+SCHEMA: dict[str, Any] = {
+    "type": "record",
+    "name": "Noted",
+    "namespace": "waybill",
+    "fields": [
+        {"name": "order_id", "type": {"type": "string", "logicalType": "uuid"}},
+        {"name": "at", "type": ["null", {"type": "long", "logicalType": "timestamp-micros"}]},
+    ],
+}
+
+
+def encoded(fields: dict[str, Any], schema_id: int = 5) -> bytes:
+    body = io.BytesIO()
+    fastavro.schemaless_writer(body, fastavro.parse_schema(without_logical_types(SCHEMA)), fields)
+    return b"\0" + schema_id.to_bytes(4, "big") + body.getvalue()
+
+
+SCHEMAS = {5: Schema("Noted", fastavro.parse_schema(without_logical_types(SCHEMA)))}
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [  # the values of Kafka's own test of its hash
+        (b"21", -973932308),
+        (b"foobar", -790332482),
+        (b"a-little-bit-long-string", -985981536),
+        (b"a-little-bit-longer-string", -1486304829),
+        (b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971),
+        (b"abc", 479470107),
+    ],
+)
+def test_keys_hash_as_kafkas_partitioner_does(data: bytes, expected: int) -> None:
+    assert murmur2(data) == expected & 0xFFFFFFFF
+
+
+def test_a_partition_is_never_negative() -> None:
+    assert partition_of(b"21", 3) == (-973932308 & 0x7FFFFFFF) % 3
+
+
+def test_an_event_is_decoded_with_plain_values() -> None:
+    headers = {"ce_id": b"e1", "ce_causationid": b"e0"}
+    raw = Raw(PLACE, b"k", encoded({"order_id": "4b8f", "at": 12}), headers)
+
+    record = decode(raw, SCHEMAS)
+
+    assert (record.event_type, record.event_id, record.cause) == ("Noted", "e1", "e0")
+    assert record.fields == {"order_id": "4b8f", "at": 12}
+    assert record.digest == digest(b"k", raw.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        b"",
+        b"not Avro at all",
+        encoded({"order_id": "o", "at": None})[:-1],
+        encoded({"order_id": "o", "at": None}) + b"!",
+        encoded({"order_id": "o", "at": None}, schema_id=6),
+    ],
+)
+def test_what_can_not_be_decoded_has_no_fields(value: bytes | None) -> None:
+    assert decode(Raw(PLACE, None, value, {}), SCHEMAS | {6: None}).fields == {}
+
+
+def test_only_the_wire_format_names_a_schema() -> None:
+    assert schema_id_of(b"\0\0\0\1\2rest") == 258
+    assert schema_id_of(b"\1\0\0\1\2rest") is None
+
+
+def test_a_dead_letter_names_the_place_of_its_record() -> None:
+    headers = {"dlq_topic": b"orders.stock", "dlq_partition": b"2", "dlq_offset": b"40"}
+
+    assert buried(Raw(PLACE, None, None, headers)) == Place("orders.stock", 2, 40)
+
+
+def test_a_line_lists_a_bounded_number_of_violations_and_their_total() -> None:
+    line = Line.of(Finding("1", "name", 100, [Violation(str(each), "gone") for each in range(MOST_VIOLATIONS + 7)]))
+
+    assert line.ok is False
+    assert len(line.violations) == MOST_VIOLATIONS
+    assert line.violations_total == MOST_VIOLATIONS + 7
