@@ -52,6 +52,7 @@ def _of_auditor(names: Names) -> Iterator[Permission]:
     for service in SERVICES:
         yield Permission(user, "describe", "group", names.group(service))
         yield Permission(user, "describe", "transactional_id", names.transactional_ids(service), prefixed=True)
+    yield Permission(user, "describe", "group", names.group(AUDITOR))  # librdkafka asks for it, even to read by hand
     yield Permission(user, "describe", "cluster", CLUSTER)
 
 

@@ -17,6 +17,7 @@ from waybill.stack import Stack
 COMPATIBILITY = "BACKWARD"  # who reads with the new schema can read what was written with the old one
 OK, NOT_FOUND, CONFLICT = 200, 404, 409
 CONTENT_TYPE = {"Content-Type": "application/vnd.schemaregistry.v1+json"}
+ALL_SUBJECTS = Change(part="registry", action="alter", kind="compatibility", name="all subjects", detail=COMPATIBILITY)
 ASK = "POST"  # a question too, since it carries a schema
 
 
@@ -67,8 +68,15 @@ class Registry:
         )
         missing = found.status == NOT_FOUND
         refused = await self._refusal(name, schema) if missing else ""
-        has_level = level.status == OK and level.body.get("compatibilityLevel") == COMPATIBILITY
-        return Subject(name, schema, missing, not has_level, refused)
+        return Subject(name, schema, missing, not _is_wanted(level), refused)
+
+    async def has_default_level(self) -> bool:
+        """Tell whether subjects that nobody thought of are protected too."""
+        return _is_wanted(await self._ask("GET", "/config"))
+
+    async def set_default_level(self) -> None:
+        """Protect subjects that nobody thought of."""
+        await self._done("PUT", "/config", {"compatibility": COMPATIBILITY})
 
     async def _refusal(self, name: str, schema: str) -> str:
         path = f"/compatibility/subjects/{name}/versions/latest?verbose=true"
@@ -102,24 +110,32 @@ class Registry:
         return said
 
 
+def _is_wanted(level: Answer) -> bool:
+    return level.status == OK and level.body.get("compatibilityLevel") == COMPATIBILITY
+
+
 async def plan_registry(stack: Stack) -> Plan:
     """Return what differs in the registry."""
     async with Registry.open(stack.registry_url) as registry:
-        return Plan.joined(subject.plan() for subject in await _examine(registry, stack))
+        return _plan(await _examine(registry, stack), has_default=await registry.has_default_level())
 
 
 async def provision_registry(stack: Stack) -> Plan:
     """Register all schemas, and that only compatible ones may follow. An incompatible one stays as it is."""
     async with Registry.open(stack.registry_url) as registry:
+        has_default = await registry.has_default_level()
+        if not has_default:
+            await registry.set_default_level()
         subjects = await _examine(registry, stack)
         await asyncio.gather(*(registry.provide(subject) for subject in subjects if not subject.refused))
-        return Plan.joined(subject.plan() for subject in subjects)
+        return _plan(subjects, has_default=has_default)
+
+
+def _plan(subjects: list[Subject], *, has_default: bool) -> Plan:
+    default = Plan() if has_default else Plan(changes=(ALL_SUBJECTS,))
+    return Plan.joined((default, *(subject.plan() for subject in subjects)))
 
 
 async def _examine(registry: Registry, stack: Stack) -> list[Subject]:
-    return await asyncio.gather(
-        *(
-            registry.examine(stack.names.subject(event.topic, full_name(event)), json.dumps(event.avro_schema()))
-            for event in EVENTS
-        )
-    )
+    schemas = {stack.names.subject(it.topic, full_name(it)): json.dumps(it.avro_schema()) for it in EVENTS}
+    return await asyncio.gather(*(registry.examine(name, schema) for name, schema in schemas.items()))
