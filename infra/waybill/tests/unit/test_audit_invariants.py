@@ -416,3 +416,11 @@ def test_seven_thousand_orders_are_judged_within_seconds() -> None:
 
     assert time.process_time() - began < 10
     assert all(each.ok is not False for each in judged)
+
+
+def test_two_events_of_one_id_that_a_group_reads_from_two_topics_are_found(shop: Rehearsal) -> None:
+    reserved, command = the(shop, "StockReserved", "o1"), the(shop, "ChargePayment", "o1")
+    shop.records[shop.records.index(command)] = command._replace(event_id=reserved.event_id)
+    bury(shop, command, "accounting")
+
+    assert failed(shop)["1"] == {"o1"}

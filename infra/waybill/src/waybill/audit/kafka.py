@@ -109,6 +109,7 @@ class Topics:
             "enable.partition.eof": True,
             "auto.offset.reset": "earliest",
             "fetch.wait.max.ms": 50,
+            "log_level": 0,  # what matters comes as an error of a message, or as silence
             "queued.min.messages": 1_000_000,
         }
         consumer = Consumer(self._client | settings)

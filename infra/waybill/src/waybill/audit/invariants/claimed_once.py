@@ -15,6 +15,7 @@ def check(evidence: Evidence) -> Finding:
         *_unclaimed(handled),
         *_misplaced(evidence),
         *_doubled(evidence),
+        *_confused(evidence),
         *_unanswered(evidence),
         *_unpublished(evidence),
         *_unburied(evidence),
@@ -65,9 +66,22 @@ def _doubled(evidence: Evidence) -> Iterator[Violation]:
             )
 
 
+def _confused(evidence: Evidence) -> Iterator[Violation]:
+    """Yield ids under which a group was given two different events: it can take only one of them."""
+    for name, types in evidence.wiring.consumes.items():
+        first: dict[str, Record] = {}
+        for record in evidence.records:
+            if record.event_type in types and record.event_id:
+                earlier = first.setdefault(record.event_id, record)
+                if earlier.digest != record.digest:
+                    both = f"{earlier.event_type} at {earlier.place} and {record.event_type} at {record.place}"
+                    yield Violation(record.order_id or record.event_id, f"{name} reads one event id on {both}")
+
+
 def _unanswered(evidence: Evidence) -> Iterator[Violation]:
     """Yield orders about which a group has taken all it needs, and nothing of what it must say can be read."""
-    for order_id, events in evidence.journeys.items():
+    for order_id in evidence.journeys.keys() - evidence.stopped:
+        events = evidence.journeys[order_id]
         for rule in RULES:
             if any(events.get(event_type) for event_type in rule.gives):
                 continue

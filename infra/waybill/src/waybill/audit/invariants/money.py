@@ -14,11 +14,11 @@ def unbalanced_money(evidence: Evidence) -> Iterator[Violation]:
     for entry in evidence.ledger:
         entries[entry.order_id].append(entry)
     for order_id, order in evidence.tables.orders.items():
-        if order.status in TERMINAL:
+        if order.status in TERMINAL and order_id not in evidence.stopped:
             yield from _against_goods(order_id, order, entries[order_id])
     for order_id, payment in evidence.tables.payments.items():
         captured = payment.state == "captured"
-        if captured or entries[order_id]:
+        if (captured or entries[order_id]) and order_id not in evidence.stopped:
             yield from _against_payment(evidence, order_id, payment, entries[order_id])
     yield from _against_events(evidence)
     yield from _shared_invoices(evidence)
