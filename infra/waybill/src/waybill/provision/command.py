@@ -40,7 +40,7 @@ def show(found: Plan, *, applied: bool) -> None:
         console.print("Nothing to do: everything is as the contracts say.")
     else:
         done = "made" if applied else "to make"
-        console.print(f"{len(found.changes)} changes {done}, {len(found.conflicts)} to settle by hand.")
+        console.print(f"changes {done}: {len(found.changes)}; to settle by hand: {len(found.conflicts)}")
 
 
 def _line(change: Change) -> str:
