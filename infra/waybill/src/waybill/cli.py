@@ -4,16 +4,22 @@ import sys
 
 import typer
 
+from waybill.audit.command import audit
 from waybill.errors import UsageError
 from waybill.local import commands as local
+from waybill.provision.command import provision
+from waybill.replay.command import replay
+from waybill.token.command import token
 
 app = typer.Typer(
     help="Waybill: a shop's order pipeline on Kafka that proves its guarantees.",
     no_args_is_help=True,
-    pretty_exceptions_show_locals=False,
+    pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (local.up, local.down, local.status, local.logs, local.stop, local.start):
+for command in (
+    local.up, local.down, local.status, local.logs, local.stop, local.start, provision, token, replay, audit,
+):  # fmt: skip
     app.command()(command)
 
 

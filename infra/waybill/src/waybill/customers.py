@@ -16,6 +16,7 @@ from waybill.token.signing import Signer
 
 ACCEPTED = 202
 MOST_AT_ONCE = 500
+MOST_LINES = 99  # of an order: one less than checkout takes
 KNOWN_DEADLINE_S = 30.0
 
 
@@ -83,7 +84,8 @@ class Shop:
             lines = [{"sku": sku, "quantity": units} for sku, (_, units) in some if units]
             if lines:
                 await self._operate("/v1/stock-receipts", {"receipt_id": str(uuid.uuid4()), "lines": lines})
-        await self._wait_until_priced(items[-1][0])
+        for start in range(0, len(items), MOST_LINES):
+            await self._wait_until_priced([sku for sku, _ in items[start : start + MOST_LINES]])
 
     async def _operate(self, path: str, body: dict[str, Any]) -> None:
         url = self.stack.services["inventory"][0] + path
@@ -91,10 +93,10 @@ class Shop:
             if answer.status not in {200, 201}:
                 raise UsageError(f"{url} answered {answer.status}: {await answer.text()}")
 
-    async def _wait_until_priced(self, sku: str) -> None:
-        """Ask for it beside a product that does not exist, until that is the only one without a price."""
+    async def _wait_until_priced(self, skus: list[str]) -> None:
+        """Ask for these beside a product that does not exist, until that is the only one without a price."""
         body = {
-            "lines": [{"sku": sku, "quantity": 1}, {"sku": "no-such-product", "quantity": 1}],
+            "lines": [{"sku": sku, "quantity": 1} for sku in [*skus, "no-such-product"]],
             "payment_token": "none",
         }
         headers = {"Authorization": f"Bearer {self._token('price-watcher')}", "Idempotency-Key": str(uuid.uuid4())}

@@ -35,7 +35,7 @@ class Watcher:
         self._consumer = confluent_kafka.Consumer(
             self.stack.kafka_client("auditor")
             | {
-                "group.id": "unused",
+                "group.id": self.stack.names.group("auditor"),  # never joined; librdkafka asks for it all the same
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,
                 "fetch.wait.max.ms": 100,

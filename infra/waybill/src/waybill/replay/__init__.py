@@ -1,0 +1,1 @@
+"""Real purchases, replayed through the shop."""
