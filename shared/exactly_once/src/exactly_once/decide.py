@@ -132,6 +132,6 @@ class Decider:
         correlation_id = text_header(record.headers, CORRELATION_ID) or entry.event_id
         traceparent = text_header(record.headers, TRACEPARENT)
         for index, event in enumerate(events):
-            event_id = output_id(entry.event_id, index)
+            event_id = output_id(self.processor.name, entry.event_id, index)
             encoded = self.codec.encode(event, Provenance(event_id, correlation_id, entry.event_id, traceparent))
             yield Output(record.source, record.offset, *encoded)

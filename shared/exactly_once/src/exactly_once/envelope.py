@@ -51,9 +51,9 @@ def text_header(headers: Headers, name: str) -> str:
     return next((value.decode(errors="replace") for key, value in headers if key == name), "")
 
 
-def output_id(cause: str, index: int) -> str:
-    """Return the id of the n-th output of an event: the same on every attempt."""
-    return str(uuid.uuid5(_OUTPUT_IDS, f"{cause}/{index}"))
+def output_id(group: str, cause: str, index: int) -> str:
+    """Return the id of the n-th output of a group for an event: the same on every attempt, another in every group."""
+    return str(uuid.uuid5(_OUTPUT_IDS, f"{group}/{cause}/{index}"))
 
 
 def digest(key: bytes | None, value: bytes | None) -> bytes:

@@ -37,5 +37,9 @@ def test_the_digest_tells_key_from_value() -> None:
 
 
 def test_the_id_of_an_output_is_the_same_on_every_attempt() -> None:
-    assert output_id("cause", 0) == output_id("cause", 0)
-    assert len({output_id("cause", 0), output_id("cause", 1), output_id("other", 0)}) == 3
+    assert output_id("inventory", "cause", 0) == output_id("inventory", "cause", 0)
+
+
+def test_two_groups_that_handle_one_event_emit_under_different_ids() -> None:
+    ids = {output_id("inventory", "cause", 0), output_id("accounting", "cause", 0), output_id("inventory", "cause", 1)}
+    assert len(ids) == 3
