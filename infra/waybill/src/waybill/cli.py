@@ -5,7 +5,9 @@ import sys
 import typer
 
 from waybill.audit.command import audit
+from waybill.demo.command import demo
 from waybill.errors import UsageError
+from waybill.load.command import load
 from waybill.local import commands as local
 from waybill.provision.command import provision
 from waybill.replay.command import replay
@@ -18,7 +20,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in (
-    local.up, local.down, local.status, local.logs, local.stop, local.start, provision, token, replay, audit,
+    local.up, local.down, local.status, local.logs, local.stop, local.start, provision, token, replay, load, demo, audit,
 ):  # fmt: skip
     app.command()(command)
 

@@ -4,8 +4,8 @@ import asyncio
 import random
 import time
 
-REST_PER_COST = 3.0  # a Kafka transaction costs the brokers the same whatever is in it: rest three times as long
-LONGEST_REST_S = 0.4
+REST_PER_COST = 4.0  # a Kafka transaction costs the brokers the same whatever is in it: rest four times as long
+LONGEST_REST_S = 0.6
 
 FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 5.0

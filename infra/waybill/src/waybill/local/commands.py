@@ -20,32 +20,39 @@ from waybill.stack import home_folder
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
-def up(
+def up(  # noqa: PLR0913  # a command's options
     *,
     brokers: Annotated[int, typer.Option(min=1, max=3, help="How many Kafka brokers; fewer for tight machines.")] = 3,
-    instances: Annotated[list[str], typer.Option(help="More processes of a service: inventory=2.")] = [],  # noqa: B006
+    instances: Annotated[list[str] | None, typer.Option(help="More processes of a service: inventory=2.")] = None,
     base_port: Annotated[int, typer.Option(envvar="WAYBILL_BASE_PORT", help="First of the ports.")] = 18_000,
     namespace: Annotated[str, typer.Option(envvar="WAYBILL_NAMESPACE", help="Prefix of topics, groups, users.")] = "",
     services: Annotated[bool, typer.Option(help="With the shop's services, or the infrastructure alone.")] = True,
     as_json: Json = False,
 ) -> None:
     """Start the stack, and return when everything is healthy. Ctrl-C takes down what has started."""
-    began = time.monotonic()
     options = Options(
         home=home_folder(),
         cache=cache_folder(),
         base_port=base_port,
         namespace=namespace,
         brokers=brokers,
-        instances=checked(namespace, instances),
+        instances=checked(namespace, instances or []),
         with_services=services,
     )
-    if brokers < 3:  # noqa: PLR2004  # three copies want three brokers
-        copies, in_sync = replicas(brokers)
-        progress(f"{brokers} broker(s): {copies} copies of each record, {in_sync} in sync; a lost broker stops writes")
+    bring_up(options)
+    status(as_json=as_json)
+
+
+def bring_up(options: Options) -> None:
+    """Start a stack, with progress, and return when everything is healthy."""
+    began = time.monotonic()
+    if options.brokers < 3:  # noqa: PLR2004  # three copies want three brokers
+        copies, in_sync = replicas(options.brokers)
+        progress(
+            f"{options.brokers} broker(s): {copies} copies of a record, {in_sync} in sync; a lost broker stops writes"
+        )
     control.bring_up(options)
     progress(f"everything is healthy after {time.monotonic() - began:.0f} s")
-    status(as_json=as_json)
 
 
 def down(*, as_json: Json = False) -> None:

@@ -8,9 +8,10 @@ from pydantic import BaseModel, Field
 
 from contracts import Names
 from waybill.errors import UsageError
-from waybill.stack import Stack
+from waybill.stack import Stack, home_folder
 
 LOOPBACK = "127.0.0.1"
+DEFAULT_BASE_PORT = 18_000
 SERVICES = {"checkout": 100, "inventory": 110, "accounting": 120, "fulfillment": 130}
 MOST_INSTANCES = 10
 CLIENT, INTERNAL, CONTROLLER = 11, 21, 31
@@ -22,7 +23,7 @@ class Options(BaseModel, frozen=True):
 
     home: Path
     cache: Path
-    base_port: int = Field(default=18_000, ge=1_024, le=65_000)
+    base_port: int = Field(default=DEFAULT_BASE_PORT, ge=1_024, le=65_000)
     namespace: str = ""
     brokers: int = Field(default=3, ge=1, le=3)
     instances: dict[str, int] = {}
@@ -80,6 +81,19 @@ class Options(BaseModel, frozen=True):
 def cache_folder() -> Path:
     """Return the folder for what is downloaded: WAYBILL_CACHE, or one in the user's own cache."""
     return Path(os.environ.get("WAYBILL_CACHE") or "~/.cache/waybill").expanduser().absolute()
+
+
+def default_options(brokers: int = 3) -> Options:
+    """Return what `waybill up` without arguments starts: the environment's home, cache, ports and namespace."""
+    namespace = os.environ.get("WAYBILL_NAMESPACE", "")
+    checked(namespace, [])
+    try:
+        base_port = int(os.environ.get("WAYBILL_BASE_PORT") or DEFAULT_BASE_PORT)
+        return Options(
+            home=home_folder(), cache=cache_folder(), base_port=base_port, namespace=namespace, brokers=brokers
+        )
+    except ValueError as error:
+        raise UsageError(f"WAYBILL_BASE_PORT is no port: {os.environ.get('WAYBILL_BASE_PORT')}") from error
 
 
 def checked(namespace: str, instances: list[str]) -> dict[str, int]:

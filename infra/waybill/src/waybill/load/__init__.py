@@ -1,0 +1,1 @@
+"""Load: orders at a rate that does not wait for answers."""

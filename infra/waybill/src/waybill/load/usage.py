@@ -1,0 +1,68 @@
+"""What a load costs: CPU by process, and the lag that it builds up."""
+
+import threading
+from pathlib import Path
+from typing import Self
+
+import confluent_kafka
+import psutil
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from contracts import SERVICES
+from waybill.local import state
+from waybill.stack import Stack
+
+LOOK_EVERY_S = 1.0
+
+
+def cpu_seconds(home: Path) -> dict[str, float]:
+    """Return the CPU time that each process of the stack, with its children, has used."""
+    now = state.read(home)
+    return {each.name: _cpu(each.pid) for each in (now.processes if now else []) if each.pid}
+
+
+def _cpu(pid: int) -> float:
+    try:
+        process = psutil.Process(pid)
+        everyone = [process, *process.children(recursive=True)]
+        return sum(sum(each.cpu_times()[:2]) for each in everyone)
+    except psutil.NoSuchProcess:
+        return 0.0
+
+
+class LagWatch:
+    """Looks once a second how many records the services are behind, all together. Use it as a context manager."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._admin = AdminClient(stack.kafka_client("auditor"))
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self.most = 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._stopping.wait(LOOK_EVERY_S):
+            self.most = max(self.most, self._lag())
+
+    def _lag(self) -> int:
+        groups = [self._stack.names.group(service) for service in SERVICES]
+        asked = [
+            self._admin.list_consumer_group_offsets([confluent_kafka.ConsumerGroupTopicPartitions(g)]) for g in groups
+        ]
+        places = [
+            place for futures in asked for future in futures.values() for place in future.result().topic_partitions
+        ]
+        wanted = {confluent_kafka.TopicPartition(place.topic, place.partition): OffsetSpec.latest() for place in places}
+        ends = {
+            (place.topic, place.partition): future.result().offset
+            for place, future in self._admin.list_offsets(wanted).items()
+        }
+        return sum(max(0, ends[place.topic, place.partition] - place.offset) for place in places)
