@@ -8,10 +8,11 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 import fastavro
-from aiohttp import ClientSession
+from aiohttp import ClientError, ClientSession
 
 from waybill.audit.evidence import Place, Record
 from waybill.audit.kafka import Raw
+from waybill.errors import UsageError
 
 WIRE_HEADER = 5
 UNKNOWN_SCHEMA = 404
@@ -28,10 +29,16 @@ Schemas = Mapping[int, Schema | None]
 
 
 async def fetch_schemas(registry_url: str, records: Iterable[Raw]) -> Schemas:
-    """Return the schemas that these records name, by id; None for an id that the registry does not know."""
+    """Return the schemas that these records name, by id; None for an id that the registry does not know.
+
+    UsageError: the registry does not answer.
+    """
     ids = {schema_id for record in records if (schema_id := schema_id_of(record.value)) is not None}
-    async with ClientSession() as session:
-        schemas = await asyncio.gather(*(_schema(session, f"{registry_url}/schemas/ids/{each}") for each in ids))
+    try:
+        async with ClientSession() as session:
+            schemas = await asyncio.gather(*(_schema(session, f"{registry_url}/schemas/ids/{each}") for each in ids))
+    except (ClientError, OSError) as error:
+        raise UsageError(f"the schema registry can't be read: {error}") from error
     return dict(zip(ids, schemas, strict=True))
 
 

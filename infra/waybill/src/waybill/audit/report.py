@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel
 from rich.console import Console
-from rich.table import Table
 
 from waybill.audit.finding import Finding
 
@@ -66,24 +65,29 @@ def lines_of(findings: Sequence[Finding]) -> list[Line]:
 
 
 def render(report: Report, console: Console) -> None:
-    """Print a report for people: the table, then what is wrong."""
-    table = Table(box=None, pad_edge=False, show_header=False)
+    """Print a report for people: a line an invariant, then what is wrong."""
     for line in report.invariants:
-        table.add_row(line.id, _verdict(line), line.name, f"{line.checked} checked" if line.checked else "", line.note)
-    console.print(table)
+        counts = ", ".join(filter(None, [f"{line.checked} checked" if line.checked else "", line.note]))
+        console.print(
+            _verdict(line), f"[bold]{line.id:>2}[/bold] {line.name} ({counts})", soft_wrap=True, highlight=False
+        )
     for line in report.invariants:
         for offence in line.violations:
-            console.print(f"  {line.id}: {offence.id}: {offence.what}", style="red", markup=False, highlight=False)
+            sentence = f"{line.id}: {offence.id}: {offence.what}"
+            console.print(sentence, style="red", markup=False, highlight=False, soft_wrap=True)
         if line.violations_total > len(line.violations):
-            console.print(f"  {line.id}: and {line.violations_total - len(line.violations)} more", style="red")
-    verdict = "every invariant that can be read holds" if report.ok else f"violated: {', '.join(report.failed)}"
+            console.print(f"{line.id}: and {line.violations_total - len(line.violations)} more", style="red")
+    verdict = (
+        "every invariant that one reading can show holds" if report.ok else f"violated: {', '.join(report.failed)}"
+    )
     console.print(
-        f"{verdict} ({report.orders} orders, {report.records} records, {report.seconds:.1f} s)",
+        f"{verdict}; {report.orders} orders, {report.records} records, {report.seconds:.1f} s",
         style="bold green" if report.ok else "bold red",
+        highlight=False,
     )
 
 
 def _verdict(line: Line) -> str:
     if line.ok is None:
-        return "[yellow]not observable[/yellow]"
-    return "[green]ok[/green]" if line.ok else f"[red]{line.violations_total} violations[/red]"
+        return "[yellow]?       [/yellow]"
+    return "[green]ok      [/green]" if line.ok else "[red]VIOLATED[/red]"

@@ -4,6 +4,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from confluent_kafka import KafkaException
+
 from waybill.audit.evidence import Evidence
 from waybill.audit.gather import gather
 from waybill.audit.invariants import judge
@@ -12,6 +14,7 @@ from waybill.audit.report import Report, lines_of
 from waybill.audit.settling import settle
 from waybill.audit.shop import Answer
 from waybill.audit.wiring import Wiring
+from waybill.errors import UsageError
 from waybill.output import progress
 from waybill.stack import Stack
 
@@ -22,7 +25,10 @@ async def audit(stack: Stack, *, wait_s: float = 30, answers: Sequence[Answer] |
     `wait_s` bounds the waiting for orders under way; `answers` are what a client was told, if it kept them.
     """
     began = time.monotonic()
-    evidence = await collect(stack, wait_s=wait_s)
+    try:
+        evidence = await collect(stack, wait_s=wait_s)
+    except KafkaException as error:
+        raise UsageError(f"Kafka can't be read: {error.args[0].str()}") from error
     lines = lines_of(judge(replace(evidence, answers=answers)))
     return Report(
         ok=all(line.ok is not False for line in lines),

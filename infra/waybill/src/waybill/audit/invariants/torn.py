@@ -12,7 +12,7 @@ def check(evidence: Evidence) -> Finding:
     stored = sum(len(group.stored) for group in evidence.groups.values())
     caused = list(_caused(evidence))
     violations = [*_half(evidence), *_ahead(evidence, caused), *unresolved(evidence)]
-    note = f"{stored} stored outputs compared; those already pruned are judged by what 1 and 3 demand of their input"
+    note = f"{stored} stored outputs compared; of those pruned 1 and 3 judge what their inputs demand"
     return judged("7", "no transaction is torn across topics", len(caused), violations, note)
 
 
