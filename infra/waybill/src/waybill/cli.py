@@ -19,9 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (
-    local.up, local.down, local.status, local.logs, local.stop, local.start, provision, token, replay, load, demo, audit,
-):  # fmt: skip
+LOCAL = (local.up, local.down, local.status, local.logs, local.stop, local.start)
+for command in (*LOCAL, provision, token, demo, replay, load, audit):
     app.command()(command)
 
 

@@ -1,5 +1,7 @@
 """A poisoned record, as a broken producer would send it."""
 
+import time
+
 import confluent_kafka
 
 from waybill.errors import UsageError
@@ -38,12 +40,12 @@ def dead_letters(stack: Stack, service: str) -> int:
     consumer.assign(
         [confluent_kafka.TopicPartition(name, each, confluent_kafka.OFFSET_BEGINNING) for each in partitions]
     )
-    letters, open_ends = 0, set(partitions)
-    while open_ends:
-        for message in consumer.consume(100, timeout=DEADLINE_S):
-            if message.error() is None:
-                letters += 1
-            else:
-                open_ends.discard(message.partition())
+    letters, open_ends, deadline = 0, set(partitions), time.monotonic() + DEADLINE_S
+    while open_ends and time.monotonic() < deadline:
+        message = consumer.poll(1.0)
+        if message is not None and message.error() is None:
+            letters += 1
+        elif message is not None:
+            open_ends.discard(message.partition() or 0)
     consumer.close()
     return letters

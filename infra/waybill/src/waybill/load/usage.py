@@ -6,7 +6,7 @@ from typing import Self
 
 import confluent_kafka
 import psutil
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # it is exported at run time
 
 from contracts import SERVICES
 from waybill.local import state
@@ -35,7 +35,7 @@ class LagWatch:
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
-        self._admin = AdminClient(stack.kafka_client("auditor"))
+        self._admin = AdminClient(dict(stack.kafka_client("auditor")))
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
         self.most = 0
@@ -60,7 +60,8 @@ class LagWatch:
         places = [
             place for futures in asked for future in futures.values() for place in future.result().topic_partitions
         ]
-        wanted = {confluent_kafka.TopicPartition(place.topic, place.partition): OffsetSpec.latest() for place in places}
+        newest = OffsetSpec.latest()
+        wanted = {confluent_kafka.TopicPartition(place.topic, place.partition): newest for place in places}
         ends = {
             (place.topic, place.partition): future.result().offset
             for place, future in self._admin.list_offsets(wanted).items()
