@@ -14,6 +14,7 @@ from exactly_once import RejectRecord, Retryable
 
 CREATED, PAYMENT_REQUIRED = 201, 402
 OUR_FAULT = {400, 409, 413, 415, 422}  # asked again, it would be refused again
+KEEPALIVE_S = 4.0  # below a server's usual 5 s, or it closes a connection under a request
 
 
 class Gateway:
@@ -44,11 +45,11 @@ async def _outcome(response: ClientResponse) -> ChargeOutcome:
     if response.status not in {CREATED, PAYMENT_REQUIRED}:
         await _refuse(response)
     body = await response.json(content_type=None)
-    name = "charge_id" if response.status == CREATED else "reason"
+    name = "charge_id" if response.status == CREATED else "detail"
     match body:
         case {"charge_id": str(charge_id)} if response.status == CREATED:
             return Captured(charge_id)
-        case {"reason": str(reason)} if response.status == PAYMENT_REQUIRED:
+        case {"detail": str(reason)} if response.status == PAYMENT_REQUIRED:
             return Declined(reason)
     raise ValueError(f"a {response.status} without {name}")
 
@@ -61,16 +62,23 @@ async def _refuse(response: ClientResponse) -> NoReturn:
 
 
 @asynccontextmanager
-async def open_gateway(settings: Settings) -> AsyncIterator[list[Any]]:
-    """Yield the client for the processor's calls, and close its connections at the end.
+async def connect(url: str, key: str, timeout_s: float) -> AsyncIterator[Gateway]:
+    """Yield a client, and close its connections at the end.
 
     The library bounds how many calls run at once, so the pool has no limit of its own: waiting for a connection
     would be counted as the gateway's time.
     """
-    key = settings.gateway_key_file.read_text().strip()
     async with ClientSession(
-        connector=TCPConnector(limit=0, keepalive_timeout=settings.gateway_keepalive_s),
-        timeout=ClientTimeout(total=settings.gateway_timeout_s),
+        connector=TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S),
+        timeout=ClientTimeout(total=timeout_s),
         headers={"Authorization": f"Bearer {key}"},
     ) as session:
-        yield [Gateway(session, settings.gateway_url)]
+        yield Gateway(session, url)
+
+
+@asynccontextmanager
+async def open_gateway(settings: Settings) -> AsyncIterator[list[Any]]:
+    """Yield what the processor's calls ask for."""
+    key = settings.gateway_key_file.read_text().strip()
+    async with connect(settings.gateway_url, key, settings.gateway_timeout_s) as gateway:
+        yield [gateway]

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from chassis.settings import ServiceSettings
 from pydantic import Field
+
+from chassis import ServiceSettings
 
 
 class Settings(ServiceSettings):
@@ -12,4 +13,3 @@ class Settings(ServiceSettings):
     gateway_url: str
     gateway_key_file: Path
     gateway_timeout_s: float = Field(2.0, gt=0, description="one slow charge delays its batch, so keep it small")
-    gateway_keepalive_s: float = Field(4.0, gt=0, description="below the gateway's own, or it closes under a request")

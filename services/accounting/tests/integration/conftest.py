@@ -2,6 +2,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
 from waybill.stack import Stack
 
 

@@ -2,44 +2,33 @@
 
 from typing import Annotated
 
-from fastapi import Depends, HTTPException, Request, Security, status
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Depends, Request
 
+from chassis import Problem
 from payment_gateway.keys import OPERATOR, ApiKeys
 
-Presented = Annotated[HTTPAuthorizationCredentials | None, Security(HTTPBearer(auto_error=False))]
 
-
-async def keys(request: Request) -> ApiKeys:
-    """Return the keys that main gave the app."""
-    known: ApiKeys = request.app.state.api_keys
-    return known
-
-
-async def holder(presented: Presented, known: Annotated[ApiKeys, Depends(keys)]) -> str:
-    """Return who asks, or answer 401."""
-    who = known.holder(presented.credentials) if presented else None
-    if who is None:
-        raise HTTPException(
-            status.HTTP_401_UNAUTHORIZED, "an API key is needed", headers={"WWW-Authenticate": "Bearer"}
-        )
-    return who
-
-
-Holder = Annotated[str, Depends(holder)]
-
-
-async def client(who: Holder) -> str:
+async def client(request: Request) -> str:
     """Return which client asks; the operator only reads."""
-    if who == OPERATOR:
-        raise HTTPException(status.HTTP_403_FORBIDDEN, "the operator's key charges nobody")
-    return who
+    holder = _holder(request)
+    if holder == OPERATOR:
+        raise Problem(403, "forbidden", "The operator's key charges nobody.")
+    return holder
 
 
-async def operator(who: Holder) -> None:
+async def operator(request: Request) -> None:
     """Let the operator pass and nobody else."""
-    if who != OPERATOR:
-        raise HTTPException(status.HTTP_403_FORBIDDEN, "the ledger is the operator's to read")
+    if _holder(request) != OPERATOR:
+        raise Problem(403, "forbidden", "The ledger is the operator's to read.")
+
+
+def _holder(request: Request) -> str:
+    keys: ApiKeys = request.app.state.api_keys
+    scheme, _, presented = request.headers.get("authorization", "").partition(" ")
+    holder = keys.holder(presented.strip()) if scheme.lower() == "bearer" else None
+    if holder is None:
+        raise Problem(401, "unauthorized", "An API key is needed.", headers={"WWW-Authenticate": "Bearer"})
+    return holder
 
 
 Client = Annotated[str, Depends(client)]

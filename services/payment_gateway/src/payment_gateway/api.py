@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Annotated, Any
 
-from chassis.problems import Problem
 from fastapi import APIRouter, Query, Request, status
 from sqlalchemy import Row
 
+from chassis import Problem
 from payment_gateway import store
 from payment_gateway.access import OPERATOR_ONLY, Client
-from payment_gateway.database import Engine
+from payment_gateway.database import connection
 from payment_gateway.domain import Answer, Plan, body_digest, plan_for
 from payment_gateway.schemas import Amount, ChargeAnswer, ChargeRequest, Entry, IdempotencyKey, Page
 
@@ -27,12 +27,12 @@ OTHER_ENDS: dict[int | str, dict[str, Any]] = {
 
 @router.post("/charges", status_code=status.HTTP_201_CREATED, responses=OTHER_ENDS)
 async def create_charge(
-    request: Request, asked: ChargeRequest, client: Client, idempotency_key: IdempotencyKey, engine: Engine
+    request: Request, asked: ChargeRequest, client: Client, idempotency_key: IdempotencyKey
 ) -> ChargeAnswer:
     """Take the money, once a key: the same request under the same key gets the same answer."""
     plan = plan_for(asked.payment_token)
-    async with engine.connect() as connection:
-        attempt = await store.charge(connection, _charge(client, idempotency_key, asked), plan.captures_on)
+    async with connection(request) as lent:
+        attempt = await store.charge(lent, _charge(client, idempotency_key, asked), plan.captures_on)
     answer = plan.answer(attempt.number, same_body=attempt.same_body)
     if answer is Answer.SILENCE:
         await _keep_quiet(request)
@@ -43,13 +43,13 @@ async def create_charge(
 
 @router.get("/ledger", dependencies=[OPERATOR_ONLY])
 async def read_ledger(
-    engine: Engine,
+    request: Request,
     after: Annotated[int, Query(ge=0, lt=2**63)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Page:
     """Return the entries behind `after`, oldest first; complete once no charge is under way."""
-    async with engine.connect() as connection:
-        rows = await store.entries(connection, after, limit)
+    async with connection(request) as lent:
+        rows = await store.entries(lent, after, limit)
     return Page(entries=_entries(rows), next=rows[-1].seq if len(rows) == limit else None)
 
 
@@ -77,9 +77,9 @@ async def _keep_quiet(request: Request) -> None:
 def _problem(answer: Answer, plan: Plan) -> Problem:
     match answer:
         case Answer.DECLINED:
-            return Problem(402, "declined", plan.decline_reason, reason=plan.decline_reason)
+            return Problem(402, "declined", plan.decline_reason or "declined")
         case Answer.CONFLICT:
-            return Problem(422, "another charge has this idempotency key")
+            return Problem(422, "idempotency-key-reused", "This key stands for another charge.")
         case Answer.UNAVAILABLE:
-            return Problem(503, "unavailable", "nothing happened: ask again under the same key")
-    return Problem(504, "no answer", "the outcome is unknown: ask again under the same key")
+            return Problem(503, "unavailable", "Nothing happened; ask again under the same key.")
+    return Problem(504, "no-answer", "The outcome is unknown; ask again under the same key.")

@@ -1,7 +1,6 @@
 """Starts the gateway: `python -m payment_gateway.main`."""
 
 import chassis
-
 from payment_gateway.app import create_gateway
 from payment_gateway.settings import Settings
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import Header
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
 from payment_gateway.models import Kind
 
@@ -36,8 +36,6 @@ class ChargeAnswer(BaseModel, frozen=True):
 
 class Entry(BaseModel, frozen=True):
     """Money that moved."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     seq: int
     charge_id: str

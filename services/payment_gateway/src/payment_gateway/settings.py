@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from chassis.settings import ServiceSettings
+from chassis import ServiceSettings
 
 
 class Settings(ServiceSettings):
@@ -12,3 +12,4 @@ class Settings(ServiceSettings):
 
     gateway_keys_file: Path
     gateway_silence_s: float = Field(10.0, ge=0, description="how long tok_timeout_after_charge keeps quiet")
+    gateway_connections: int = Field(10, gt=0, description="connections to PostgreSQL")

@@ -6,6 +6,8 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+NOW = sa.text("now()")
+
 
 def upgrade() -> None:
     op.create_table(
@@ -15,7 +17,7 @@ def upgrade() -> None:
         sa.Column("body_digest", sa.LargeBinary, nullable=False),
         sa.Column("charge_id", sa.Text, nullable=False, unique=True),
         sa.Column("attempts", sa.Integer, nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=NOW),
     )
     op.create_table(
         "ledger",
@@ -26,8 +28,10 @@ def upgrade() -> None:
         sa.Column("kind", sa.Text, nullable=False),
         sa.Column("amount_minor", sa.BigInteger, nullable=False),
         sa.Column("currency", sa.Text, nullable=False),
-        sa.Column("at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-        sa.UniqueConstraint("charge_id", "kind"),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False, server_default=NOW),
+        sa.UniqueConstraint("charge_id", "kind", name="a_charge_is_captured_once"),
+        sa.CheckConstraint("kind IN ('capture', 'refund')", "kind_is_known"),
+        sa.CheckConstraint("amount_minor >= 0", "nothing_is_negative"),
     )
 
 
