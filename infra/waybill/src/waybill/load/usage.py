@@ -13,6 +13,7 @@ from waybill.local import state
 from waybill.stack import Stack
 
 LOOK_EVERY_S = 1.0
+LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client's own types lack it
 
 
 def cpu_seconds(home: Path) -> dict[str, float]:

@@ -24,16 +24,29 @@ KEPT = (
 
 def gateway(options: Options) -> Program:
     """Return the payment gateway's stand-in."""
-    return _program(options, GATEWAY_SERVICE, "1", options.port(GATEWAY))
+    return program(options.stack(), GATEWAY_SERVICE, "1", options.port(GATEWAY))
 
 
 def services(options: Options) -> list[Program]:
     """Return every process of every service."""
     return [
-        _program(options, service, str(number), port)
+        program(options.stack(), service, str(number), port)
         for service in SERVICES
         for number, port in enumerate(options.service_ports(service), start=1)
     ]
+
+
+def program(stack: Stack, service: str, instance: str, port: int) -> Program:
+    """Return one process of a service of a stack's namespace."""
+    name = "gateway" if service == GATEWAY_SERVICE else f"{service}-{instance}"
+    return Program(
+        name=stack.names.prefix + name,
+        command=[sys.executable, "-m", f"{service}.main"],
+        env=environment(stack, service, instance, port),
+        health=answers(f"http://{LOOPBACK}:{port}/health/ready"),
+        port=port,
+        stop_deadline_s=6.0,
+    )
 
 
 def migrated() -> list[str]:
@@ -90,14 +103,3 @@ def _postgres(stack: Stack, service: str, role: str) -> dict[str, str]:
 
 def _kept() -> dict[str, str]:
     return {name: os.environ[name] for name in KEPT if name in os.environ}
-
-
-def _program(options: Options, service: str, instance: str, port: int) -> Program:
-    return Program(
-        name="gateway" if service == GATEWAY_SERVICE else f"{service}-{instance}",
-        command=[sys.executable, "-m", f"{service}.main"],
-        env=environment(options.stack(), service, instance, port),
-        health=answers(f"http://{LOOPBACK}:{port}/health/ready"),
-        port=port,
-        stop_deadline_s=6.0,
-    )

@@ -1,0 +1,84 @@
+"""The shop as its users run it: the demo, real purchases, faults in the middle; each ends with the audit."""
+
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+
+from waybill.driver import Waybill
+
+pytestmark = pytest.mark.e2e
+
+SAMPLE = Path(__file__).parent / "data" / "purchases-sample.csv"
+SOME_LINES = 400
+
+
+def pid_of(waybill: Waybill, name: str) -> int:
+    processes = waybill("status", "--json").data["processes"]
+    return int(next(each["pid"] for each in processes if each["name"] == name))
+
+
+def test_the_demo_starts_everything_and_ends_with_a_clean_audit(waybill: Waybill) -> None:
+    ended = waybill("demo", "--json", "--orders", "200")
+    assert ended.code == 0, ended.err + ended.out[:4000]
+    assert ended.data["outcomes"] == ended.data["expected"]
+    assert ended.data["dead_letters"] == {"inventory": 1, "accounting": 1}
+    assert ended.data["audit"]["ok"]
+
+
+def test_the_whole_stack_is_healthy_and_small(waybill: Waybill) -> None:
+    status = waybill("status", "--json")
+    assert status.code == 0
+    assert {each["state"] for each in status.data["processes"]} == {"healthy"}
+    assert status.data["rss_bytes"] < 2.5 * 2**30
+
+
+def test_a_second_up_is_refused_with_a_sentence(waybill: Waybill) -> None:
+    again = waybill("up")
+    assert again.code == 2
+    assert again.err.startswith("waybill: the stack in ")
+    assert len(again.err.strip().splitlines()) == 1
+
+
+def test_real_purchases_are_replayed_to_the_cent_and_in_order(waybill: Waybill) -> None:
+    ended = waybill("replay", str(SAMPLE), "--limit", str(SOME_LINES), "--json")
+    assert ended.code == 0, ended.err + ended.out[:4000]
+    data = ended.data
+    assert data["accepted"] == data["shipped"] == SOME_LINES
+    assert data["captured_minor"] == data["file_minor"] == 1_292_711
+    assert data["customers_out_of_order"] == []
+
+
+@pytest.mark.parametrize("victim", ["inventory-1", "kafka-2", "accounting-1"])
+def test_a_process_killed_under_load_loses_and_doubles_nothing(waybill: Waybill, victim: str) -> None:
+    pid = pid_of(waybill, victim)
+    load = waybill.start("load", "--rate", "30", "--duration", "12", "--json")
+    assert load.stderr is not None
+    for line in load.stderr:
+        if line.startswith("offering"):
+            break
+    os.kill(pid, signal.SIGKILL)
+    out, err = load.communicate(timeout=240)
+    assert load.returncode == 0, err + out[-4000:]
+    assert not psutil.pid_exists(pid) or pid_of(waybill, victim) != pid
+
+
+def test_a_service_stopped_by_name_stays_down_until_it_is_started(waybill: Waybill) -> None:
+    assert waybill("stop", "fulfillment-1").code == 0
+    status = waybill("status", "--json").data
+    assert {each["name"]: each["state"] for each in status["processes"]}["fulfillment-1"] == "stopped"
+    assert waybill("start", "fulfillment-1").code == 0
+    assert waybill("status", "--json").data["healthy"]
+
+
+def test_nothing_has_drifted_from_the_contracts(waybill: Waybill) -> None:
+    checked = waybill("provision", "--check", "--json")
+    assert checked.code == 0, checked.out
+
+
+def test_down_leaves_no_process_behind(waybill: Waybill) -> None:
+    pids = [each["pid"] for each in waybill("status", "--json").data["processes"]]
+    assert waybill("down").code == 0
+    assert not [pid for pid in pids if psutil.pid_exists(pid)]
