@@ -61,8 +61,7 @@ class LagWatch:
         places = [
             place for futures in asked for future in futures.values() for place in future.result().topic_partitions
         ]
-        newest = OffsetSpec.latest()
-        wanted = {confluent_kafka.TopicPartition(place.topic, place.partition): newest for place in places}
+        wanted = {confluent_kafka.TopicPartition(place.topic, place.partition): LATEST for place in places}
         ends = {
             (place.topic, place.partition): future.result().offset
             for place, future in self._admin.list_offsets(wanted).items()
