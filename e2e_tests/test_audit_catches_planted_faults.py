@@ -15,13 +15,13 @@ import asyncpg
 import fastavro
 import pytest
 from confluent_kafka import Producer
-from waybill.local.launch import services
 
 from waybill.audit import Report, audit
 from waybill.audit.decoding import Schemas, decode, fetch_schemas, schema_id_of
 from waybill.audit.evidence import Record
 from waybill.audit.kafka import Raw, Topics
 from waybill.customers import Shop
+from waybill.local.launch import services
 from waybill.stack import Stack
 
 pytestmark = pytest.mark.e2e
