@@ -42,7 +42,8 @@ class Topics:
 
     def __init__(self, stack: Stack) -> None:
         self._names = stack.names
-        self._client = stack.kafka_client(AUDITOR)
+        # What matters comes as an exception, an error in a message's place, or silence: never only as a log line.
+        self._client = stack.kafka_client(AUDITOR) | {"log_level": "0"}
         self._admin = AdminClient(dict(self._client))
 
     def bounds(self) -> dict[Partition, Bounds]:
@@ -109,7 +110,6 @@ class Topics:
             "enable.partition.eof": True,
             "auto.offset.reset": "earliest",
             "fetch.wait.max.ms": 50,
-            "log_level": 0,  # what matters comes as an error of a message, or as silence
             "queued.min.messages": 1_000_000,
         }
         consumer = Consumer(self._client | settings)

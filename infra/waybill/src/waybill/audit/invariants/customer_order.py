@@ -83,7 +83,11 @@ def _unlike_placed(evidence: Evidence) -> Iterator[Violation]:
 
 def _swapped(decisions: Sequence[Record], rank: Mapping[str, tuple[str, int, int]]) -> Iterator[Violation]:
     last: dict[str, Record] = {}
+    decided: set[str] = set()  # a decision taken twice is invariant 3's
     for record in decisions:
+        if record.order_id in decided:
+            continue
+        decided.add(record.order_id)
         before = last.setdefault(record.fields["customer_id"], record)
         if rank[record.order_id][1:] < rank[before.order_id][1:]:
             what = (
