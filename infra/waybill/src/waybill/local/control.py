@@ -22,6 +22,10 @@ LOOK_EVERY_S = 0.2
 DOWN_DEADLINE_S = 60.0
 ROOM_NEEDED = 2 * 1024**3
 
+_supervisors: list[
+    subprocess.Popen[bytes]
+] = []  # they outlive this process on purpose; kept so that nobody warns of it
+
 
 def bring_up(options: Options) -> state.State:
     """Start a stack and return when all is healthy. UsageError says what is in the way; nothing is left then."""
@@ -92,10 +96,12 @@ def _check_home(options: Options) -> None:
 
 def _supervise(home: Path) -> subprocess.Popen[bytes]:
     with (home / "logs" / "supervisor.log").open("ab") as log:
-        return subprocess.Popen(
+        started = subprocess.Popen(
             [sys.executable, "-m", "waybill.local.supervisor", str(home)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=home,
         )  # fmt: skip
+    _supervisors.append(started)
+    return started
 
 
 def _wait_until_up(home: Path, supervisor: subprocess.Popen[bytes]) -> state.State:

@@ -32,7 +32,7 @@ def program(options: Options) -> Program:
     """Return PostgreSQL, its folder initialised."""
     user = _user()
     binaries, data = _binaries(user), data_folder(options.home)
-    if not (data / "PG_VERSION").exists():
+    if not (data / "PG_VERSION").exists() or not secrets.path_of(options.home, "postgres-operator").exists():
         _initialise(binaries, data, secrets.ensure(options.home, "postgres-operator"), user)
     port = options.port(POSTGRES)
     settings = {

@@ -51,16 +51,17 @@ class Supervisor:
         writing = asyncio.create_task(self._write_state())
         starting = asyncio.create_task(self._start())
         stopping = asyncio.create_task(asked.wait())
-        code = 0
+        said, code = "", 0
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done() and (error := starting.exception()) is not None:
-            self._message, code = _sentence(error), 2 if isinstance(error, UsageError) else 1
+            said, code = _sentence(error), 2 if isinstance(error, UsageError) else 1
         else:
             await stopping
             starting.cancel()
         await self._take_down()
         writing.cancel()
         self._phase = "failed" if code else "down"
+        self._say(said or "down")
         self._save()
         return code
 
