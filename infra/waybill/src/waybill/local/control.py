@@ -63,6 +63,8 @@ def take_down(home: Path) -> bool:
         if time.monotonic() > deadline:
             os.kill(running.pid, signal.SIGKILL)
         time.sleep(LOOK_EVERY_S)
+    for ended in _supervisors:
+        ended.poll()
     reap(home)
     return True
 
