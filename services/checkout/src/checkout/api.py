@@ -1,22 +1,26 @@
 """Checkout's HTTP interface: place an order, look at it."""
 
 import datetime as dt
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel, Field
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.database import TheDatabase
 from chassis.problems import Problem
-from chassis.publishing import Publication, ThePublisher
+from chassis.publishing import ThePublisher
 from chassis.tokens import Customer, CustomerOrOperator
 from checkout import store
-from checkout.domain import MixedCurrenciesError, UnknownSkusError, body_digest, priced, total_of
+from checkout.domain import MixedCurrenciesError, TotalTooLargeError, UnknownSkusError, body_digest, priced, total_of
 from contracts import Money, OrderLine, OrderPlaced
 
 router = APIRouter(prefix="/v1/orders", tags=["orders"])
+
+PRINTABLE = r"^[^\x00-\x1f\x7f]+$"  # PostgreSQL stores no NUL, and nobody's product is named by a line feed
 
 Key = Annotated[str | None, Header(max_length=255, description="Names this request; a repetition gets its answer")]
 
@@ -24,7 +28,7 @@ Key = Annotated[str | None, Header(max_length=255, description="Names this reque
 class LineRequest(BaseModel, extra="forbid"):
     """So many of a product."""
 
-    sku: str = Field(min_length=1, max_length=64)
+    sku: str = Field(max_length=100, pattern=PRINTABLE)
     quantity: int = Field(ge=1, le=1_000)
 
 
@@ -32,7 +36,7 @@ class OrderRequest(BaseModel, extra="forbid"):
     """What a customer wants, and the token that pays for it."""
 
     lines: list[LineRequest] = Field(min_length=1, max_length=100)
-    payment_token: str = Field(min_length=1, max_length=200)
+    payment_token: str = Field(max_length=200, pattern=PRINTABLE)
 
 
 class OrderAnswer(BaseModel):
@@ -59,15 +63,16 @@ async def place_order(
     """Accept an order: once a key, however often it is sent."""
     if not idempotency_key:
         raise Problem(HTTPStatus.BAD_REQUEST, "idempotency-key-missing", "the header Idempotency-Key is required")
-    digest = body_digest(asked.model_dump())
-    order_id = uuid4()
+    claim = store.Claim(customer.subject, idempotency_key, body_digest(asked.model_dump()), uuid4())
     async with publisher.publication() as publication:
-        session = publication.session
-        if await store.claim_key(session, customer.subject, idempotency_key, digest, order_id):
-            order = await _place(publication, asked, customer.subject, order_id)
+        prices = await store.claim(publication.connection, claim, {line.sku for line in asked.lines})
+        if prices is not None:
+            order = _decide(asked, claim, prices)
+            await store.place(publication.connection, order)
+            await publication.tell(order, correlation_id=str(order.order_id))
             answer = _answer(order.order_id, "placed", order.total)
         else:
-            answer = await _repeated(session, customer.subject, idempotency_key, digest)
+            answer = await _repeated(publication.connection, claim)
             response.headers["Idempotency-Replayed"] = "true"
     response.headers["Location"] = answer.links["self"]
     return answer
@@ -76,8 +81,8 @@ async def place_order(
 @router.get("/{order_id}")
 async def read_order(order_id: UUID, asker: CustomerOrOperator, database: TheDatabase) -> OrderDetails:
     """Return an order; another customer's is not found."""
-    async with database.reading() as session:
-        found = await store.order(session, order_id)
+    async with database.reading() as connection:
+        found = await store.order(connection, order_id)
     if found is None or ("ops:read" not in asker.scopes and found[0].customer_id != asker.subject):
         raise Problem(HTTPStatus.NOT_FOUND, "order-not-found", f"there is no order {order_id}")
     order, lines = found
@@ -85,34 +90,32 @@ async def read_order(order_id: UUID, asker: CustomerOrOperator, database: TheDat
     return OrderDetails(**answer.model_dump(), customer_id=order.customer_id, placed_at=order.placed_at, lines=lines)
 
 
-async def _place(publication: Publication, asked: OrderRequest, customer_id: str, order_id: UUID) -> OrderPlaced:
-    quantities = [(line.sku, line.quantity) for line in asked.lines]
+def _decide(asked: OrderRequest, claim: store.Claim, prices: Mapping[str, Money]) -> OrderPlaced:
     try:
-        lines = priced(quantities, await store.prices(publication.session, {sku for sku, _ in quantities}))
+        lines = priced([(line.sku, line.quantity) for line in asked.lines], prices)
         total = total_of(lines)
     except UnknownSkusError as error:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "unknown-sku", str(error), skus=error.skus) from error
     except MixedCurrenciesError as error:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "mixed-currencies", str(error)) from error
-    order = OrderPlaced(
-        order_id=order_id,
-        customer_id=customer_id,
+    except TotalTooLargeError as error:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "total-too-large", str(error)) from error
+    return OrderPlaced(
+        order_id=claim.order_id,
+        customer_id=claim.customer_id,
         lines=lines,
         total=total,
         payment_token=asked.payment_token,
         placed_at=dt.datetime.now(dt.UTC),
     )
-    await store.place(publication.session, order)
-    await publication.tell(order, correlation_id=str(order_id))
-    return order
 
 
-async def _repeated(session: Any, customer_id: str, key: str, digest: bytes) -> OrderAnswer:
+async def _repeated(connection: AsyncConnection, claim: store.Claim) -> OrderAnswer:
     """Return the answer that this key had. Problem 422: it stands for another request."""
-    first = await store.claimed(session, customer_id, key)
+    first = await store.claimed(connection, claim.customer_id, claim.key)
     if first is None:
         raise Problem(HTTPStatus.CONFLICT, "in-flight", "the first request with this key has not ended")
-    if first.body_digest != digest:
+    if first.body_digest != claim.body_digest:
         detail = "this Idempotency-Key stands for another request"
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-key-reused", detail)
     total = Money(amount_minor=first.order.total_minor, currency=first.order.currency)

@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 from contracts import Money, OrderLine, OrderStatus
+from contracts.money import MAX_MINOR
 
 # A status only moves forward by rank: events of different topics arrive in any order. Equal ranks exclude each other.
 RANKS = {
@@ -29,6 +30,10 @@ class UnknownSkusError(Exception):
         self.skus = skus
 
 
+class TotalTooLargeError(Exception):
+    """The lines cost more together than an amount can say."""
+
+
 class MixedCurrenciesError(Exception):
     """The products of one order are priced in several currencies."""
 
@@ -49,12 +54,17 @@ def priced(quantities: Iterable[tuple[str, int]], prices: Mapping[str, Money]) -
 
 
 def total_of(lines: Iterable[OrderLine]) -> Money:
-    """Return what the lines cost together. MixedCurrenciesError: they can't be added."""
+    """Return what the lines cost together.
+
+    MixedCurrenciesError: they can't be added. TotalTooLargeError: the sum is beyond any amount.
+    """
     lines = list(lines)
     currencies = {line.unit_price.currency for line in lines}
     if len(currencies) != 1:
         raise MixedCurrenciesError(f"one order can't be in {' and '.join(sorted(currencies))}")
     amount = sum(line.quantity * line.unit_price.amount_minor for line in lines)
+    if amount > MAX_MINOR:
+        raise TotalTooLargeError("no order can cost that much")
     return Money(amount_minor=amount, currency=currencies.pop())
 
 

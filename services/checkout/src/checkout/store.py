@@ -1,19 +1,26 @@
 """Checkout's statements: one round trip each, set-based."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from checkout.domain import follows
 from contracts import Money, OrderLine, OrderPlaced, OrderStatus, OrderStatusChanged, ProductListed
 from exactly_once import Event, RejectRecord
 
-_PRICES = text("SELECT sku, unit_price_minor, currency FROM products WHERE sku = ANY(CAST(:skus AS text[]))")
+# The claim and the prices in one round trip. A twin under way makes the claim wait; it is told apart by `is_new`.
+_CLAIM = text("""
+WITH claimed AS (
+    INSERT INTO idempotency_keys (customer_id, key, body_digest, order_id)
+    VALUES (:customer_id, :key, :body_digest, :order_id)
+    ON CONFLICT (customer_id, key) DO NOTHING RETURNING 1)
+SELECT EXISTS (SELECT FROM claimed) AS is_new, p.sku, p.unit_price_minor, p.currency
+FROM (VALUES (1)) AS one LEFT JOIN products p ON p.sku = ANY(CAST(:skus AS text[]))""")
 
-_CLAIM_KEY = text("""
+_KEY = text("""
 INSERT INTO idempotency_keys (customer_id, key, body_digest, order_id)
 VALUES (:customer_id, :key, :body_digest, :order_id)
 ON CONFLICT (customer_id, key) DO NOTHING RETURNING 1""")
@@ -35,7 +42,8 @@ _ORDER = text("SELECT * FROM orders WHERE order_id = :order_id")
 _LINES = text("SELECT sku, quantity, unit_price_minor FROM order_lines WHERE order_id = :order_id ORDER BY line_no")
 
 _STATUSES = text("""
-SELECT order_id, status FROM orders WHERE order_id = ANY(CAST(:ids AS uuid[])) ORDER BY order_id FOR UPDATE""")
+SELECT order_id, customer_id, status FROM orders WHERE order_id = ANY(CAST(:ids AS uuid[]))
+ORDER BY order_id FOR UPDATE""")
 
 _SET_STATUSES = text("""
 UPDATE orders o SET status = n.status
@@ -58,25 +66,35 @@ class Claimed(NamedTuple):
     order: Any
 
 
-async def prices(session: AsyncSession, skus: Iterable[str]) -> dict[str, Money]:
-    """Return the prices of these skus, as far as there are any."""
-    rows = await session.execute(_PRICES, {"skus": list(skus)})
-    return {sku: Money(amount_minor=minor, currency=currency) for sku, minor, currency in rows}
+class Claim(NamedTuple):
+    """What a request wants its idempotency key to stand for."""
+
+    customer_id: str
+    key: str
+    body_digest: bytes
+    order_id: UUID
 
 
-async def claim_key(session: AsyncSession, customer_id: str, key: str, body_digest: bytes, order_id: UUID) -> bool:
-    """Claim an idempotency key for an order; waits for a twin under way. False: it stands for something already."""
-    places = {"customer_id": customer_id, "key": key, "body_digest": body_digest, "order_id": order_id}
-    return (await session.execute(_CLAIM_KEY, places)).first() is not None
+async def claim(connection: AsyncConnection, claim: Claim, skus: Collection[str]) -> dict[str, Money] | None:
+    """Claim a key and return the prices of these skus, as far as there are any; None: the key stands for something.
+
+    Waits for a twin under way, and gives up with the lock's time-out.
+    """
+    rows = (await connection.execute(_CLAIM, claim._asdict() | {"skus": list(skus)})).all()
+    if not rows[0].is_new:
+        return None
+    return {
+        row.sku: Money(amount_minor=row.unit_price_minor, currency=row.currency) for row in rows if row.sku is not None
+    }
 
 
-async def claimed(session: AsyncSession, customer_id: str, key: str) -> Claimed | None:
+async def claimed(connection: AsyncConnection, customer_id: str, key: str) -> Claimed | None:
     """Return what a key stands for, None for a new one."""
-    row = (await session.execute(_KEY, {"customer_id": customer_id, "key": key})).first()
+    row = (await connection.execute(_KEY, {"customer_id": customer_id, "key": key})).first()
     return Claimed(bytes(row.body_digest), row) if row else None
 
 
-async def place(session: AsyncSession, order: OrderPlaced) -> None:
+async def place(connection: AsyncConnection, order: OrderPlaced) -> None:
     """Insert an order with its lines."""
     places = {
         "order_id": order.order_id,
@@ -88,15 +106,15 @@ async def place(session: AsyncSession, order: OrderPlaced) -> None:
         "quantities": [line.quantity for line in order.lines],
         "prices": [line.unit_price.amount_minor for line in order.lines],
     }
-    await session.execute(_PLACE, places)
+    await connection.execute(_PLACE, places)
 
 
-async def order(session: AsyncSession, order_id: UUID) -> tuple[Any, list[OrderLine]] | None:
+async def order(connection: AsyncConnection, order_id: UUID) -> tuple[Any, list[OrderLine]] | None:
     """Return an order with its lines, None where there is none."""
-    found = (await session.execute(_ORDER, {"order_id": order_id})).first()
+    found = (await connection.execute(_ORDER, {"order_id": order_id})).first()
     if found is None:
         return None
-    rows = await session.execute(_LINES, {"order_id": order_id})
+    rows = await connection.execute(_LINES, {"order_id": order_id})
     return found, [
         OrderLine(sku=sku, quantity=quantity, unit_price=Money(amount_minor=minor, currency=found.currency))
         for sku, quantity, minor in rows
@@ -106,8 +124,8 @@ async def order(session: AsyncSession, order_id: UUID) -> tuple[Any, list[OrderL
 class Statuses:
     """The working set of the projection: the statuses of a batch's orders."""
 
-    def __init__(self, known: dict[UUID, OrderStatus]) -> None:
-        self._known = known
+    def __init__(self, known: Iterable[tuple[UUID, str, OrderStatus]]) -> None:
+        self._known = {order_id: (customer_id, status) for order_id, customer_id, status in known}
         self._changed: dict[UUID, OrderStatus] = {}
 
     @classmethod
@@ -115,16 +133,19 @@ class Statuses:
         """Read the statuses of these events' orders, under lock."""
         ids = list({event.order_id for event in events if hasattr(event, "order_id")})
         rows = await connection.execute(_STATUSES, {"ids": ids})
-        return cls({order_id: OrderStatus(status) for order_id, status in rows})
+        return cls((order_id, customer_id, OrderStatus(status)) for order_id, customer_id, status in rows)
 
     def advance(self, order_id: UUID, customer_id: str, status: OrderStatus) -> OrderStatusChanged | None:
         """Move an order on, and return what that tells; None where the news is old."""
-        known = self._known.get(order_id)
-        if known is None:
+        owner, known = self._known.get(order_id, (None, OrderStatus.PLACED))
+        if owner is None:  # its row was committed before anybody could hear of it
             raise RejectRecord(f"checkout has accepted no order {order_id}")
+        if owner != customer_id:
+            raise RejectRecord(f"order {order_id} belongs to another customer")
         if not follows(status, known):
             return None
-        self._known[order_id] = self._changed[order_id] = status
+        self._known[order_id] = (owner, status)
+        self._changed[order_id] = status
         return OrderStatusChanged(order_id=order_id, customer_id=customer_id, status=status)
 
     async def save(self, connection: AsyncConnection) -> None:

@@ -53,7 +53,7 @@ async def list_products(asked: ProductsRequest, _: OperatorWrites, publisher: Th
     """Make or change products; the shop learns of them through the `products` topic."""
     products = list({each.sku: ProductListed(**each.model_dump()) for each in asked.products}.values())
     async with publisher.publication() as publication:
-        await store.save_products(publication.session, products)
+        await store.save_products(publication.connection, products)
         await publication.tell(*products, correlation_id=products[0].sku)
     return {"listed": len(products)}
 
@@ -66,11 +66,11 @@ async def receive_stock(
     units: dict[str, int] = {}
     for line in asked.lines:
         units[line.sku] = units.get(line.sku, 0) + line.quantity
-    async with database.transaction() as session:
-        if unknown := await store.unknown(session, list(units)):
+    async with database.transaction() as connection:
+        if unknown := await store.unknown(connection, list(units)):
             detail = f"there are no products {', '.join(unknown)}"
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "unknown-sku", detail, skus=unknown)
-        new = await store.receive(session, asked.receipt_id, units)
+        new = await store.receive(connection, asked.receipt_id, units)
     if not new:
         response.status_code = HTTPStatus.OK
     return {"receipt_id": str(asked.receipt_id), "counted": new}
@@ -81,5 +81,5 @@ async def read_stock(
     _: OperatorReads, database: TheDatabase, sku: Annotated[list[str] | None, Query(max_length=MOST)] = None
 ) -> dict[str, list[dict[str, Any]]]:
     """Return where the units of these products are."""
-    async with database.reading() as session:
-        return {"items": await store.levels(session, sku or [], MOST)}
+    async with database.reading() as connection:
+        return {"items": await store.levels(connection, sku or [], MOST)}

@@ -5,7 +5,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts import OrderPlaced, ProductListed
 from exactly_once import Event
@@ -157,7 +157,7 @@ def _columns_of_stock(stock: Mapping[str, Stock]) -> dict[str, Any]:
     }
 
 
-async def save_products(session: AsyncSession, products: Sequence[ProductListed]) -> None:
+async def save_products(connection: AsyncConnection, products: Sequence[ProductListed]) -> None:
     """Insert or change products."""
     places = {
         "skus": [product.sku for product in products],
@@ -165,23 +165,23 @@ async def save_products(session: AsyncSession, products: Sequence[ProductListed]
         "prices": [product.unit_price.amount_minor for product in products],
         "currencies": [product.unit_price.currency for product in products],
     }
-    await session.execute(_SAVE_PRODUCTS, places)
+    await connection.execute(_SAVE_PRODUCTS, places)
 
 
-async def unknown(session: AsyncSession, skus: Sequence[str]) -> list[str]:
+async def unknown(connection: AsyncConnection, skus: Sequence[str]) -> list[str]:
     """Return those of these skus that are no product."""
-    return list((await session.execute(_UNKNOWN, {"skus": list(skus)})).scalars())
+    return list((await connection.execute(_UNKNOWN, {"skus": list(skus)})).scalars())
 
 
-async def receive(session: AsyncSession, receipt_id: UUID, units: Mapping[str, int]) -> bool:
+async def receive(connection: AsyncConnection, receipt_id: UUID, units: Mapping[str, int]) -> bool:
     """Count a delivery, once; False: it was counted before."""
-    if (await session.execute(_RECEIPT, {"receipt_id": receipt_id})).first() is None:
+    if (await connection.execute(_RECEIPT, {"receipt_id": receipt_id})).first() is None:
         return False
-    await session.execute(_RECEIVE, {"skus": list(units), "units": list(units.values())})
+    await connection.execute(_RECEIVE, {"skus": list(units), "units": list(units.values())})
     return True
 
 
-async def levels(session: AsyncSession, skus: Sequence[str], most: int) -> list[dict[str, Any]]:
+async def levels(connection: AsyncConnection, skus: Sequence[str], most: int) -> list[dict[str, Any]]:
     """Return the stock of these skus, of all where none is named."""
-    rows = await session.execute(_LEVELS, {"skus": list(skus), "everything": not skus, "most": most})
+    rows = await connection.execute(_LEVELS, {"skus": list(skus), "everything": not skus, "most": most})
     return [dict(row) for row in rows.mappings()]

@@ -1,36 +1,27 @@
 """A service as an application: its database, its loop and its relay live as long as it does."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import structlog
 import uvicorn
 from fastapi import APIRouter, FastAPI
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis import health, logs, problems, tracing
 from chassis.database import Database
+from chassis.edge import Edge
 from chassis.publishing import Publisher
 from chassis.settings import ServiceSettings
 from chassis.tokens import Tokens
-from exactly_once import (
-    Codec,
-    Event,
-    Halted,
-    KafkaSettings,
-    Loop,
-    Outbox,
-    Processor,
-    Registry,
-    Relay,
-    Retryable,
-)
+from chassis.workers import Running, Start
+from exactly_once import Codec, Event, KafkaSettings, Loop, Outbox, Processor, Registry, Relay
+from exactly_once.transactions import transaction
 
-RETRY_EVERY_S = 0.5
-
-log = structlog.get_logger(__name__)
+WORKERS_CONNECTIONS = 4  # of their own: requests that take all of theirs must not stop the loop
 
 Resources = Callable[[Any], AbstractAsyncContextManager[list[Any]]]
 
@@ -53,12 +44,11 @@ def create_app(settings: ServiceSettings, **parts: Any) -> FastAPI:
     and a relay for; `resources` opens what its calls ask for by type; `state` is put into the app's state.
     """
     known = Parts(**parts)
-    logs.configure(settings.log_level, settings.service, settings.instance)
-    tracing.configure(settings.service, settings.instance)
     app = FastAPI(
         title=settings.service, lifespan=lambda app: _lifespan(app, settings, known), openapi_url="/openapi.json"
     )
     problems.install(app)
+    app.add_middleware(Edge, most_bytes=settings.http_most_bytes)
     app.include_router(health.router)
     for router in known.routers:
         app.include_router(router)
@@ -70,7 +60,9 @@ def create_app(settings: ServiceSettings, **parts: Any) -> FastAPI:
 
 
 def serve(app: FastAPI, settings: ServiceSettings) -> None:
-    """Serve until SIGTERM; a stop takes five seconds at most."""
+    """Serve until SIGTERM; a stop takes five seconds at most. This process's logs and traces are set up here."""
+    logs.configure(settings.log_level, settings.service, settings.instance)
+    tracing.configure(settings.service, settings.instance)
     uvicorn.run(
         app,
         host=settings.http_host,
@@ -88,20 +80,24 @@ def serve(app: FastAPI, settings: ServiceSettings) -> None:
 @asynccontextmanager
 async def _lifespan(app: FastAPI, settings: ServiceSettings, parts: Parts) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
-        database = Database(settings)
+        app.state.database = database = Database(settings)
         stack.push_async_callback(database.close)
-        app.state.database = database
         app.state.tokens = Tokens(settings)
         if parts.processor is not None or parts.publishes:
-            app.state.workers["start"] = start = _Start()
-            starting = asyncio.create_task(start.watch(_start_workers(app, settings, parts, stack)))
-            stack.push_async_callback(_cancelled, starting)
+            opened = await stack.enter_async_context(AsyncExitStack())
+            stack.push_async_callback(_stop_workers, app)  # before what they use is closed
+            app.state.workers["start"] = start = Start()
+            start.begin(_start_workers(app, settings, parts, opened))
         yield
+        tracing.flush()
 
 
-async def _start_workers(app: FastAPI, settings: ServiceSettings, parts: Parts, stack: AsyncExitStack) -> None:
+async def _start_workers(app: FastAPI, settings: ServiceSettings, parts: Parts, opened: AsyncExitStack) -> None:
     """Open what the loop and the relay need, and run them; HTTP answers meanwhile, and says that it is not ready."""
-    database: Database = app.state.database
+    start: Start = app.state.workers["start"]
+    database = Database(settings, WORKERS_CONNECTIONS)
+    opened.push_async_callback(database.close)
+    await start.patiently(lambda: _ask(database.engine))
     kafka = KafkaSettings(
         bootstrap=settings.kafka_bootstrap,
         user=settings.kafka_user,
@@ -109,61 +105,33 @@ async def _start_workers(app: FastAPI, settings: ServiceSettings, parts: Parts, 
         ca_file=settings.kafka_ca_file,
         prefix=settings.names.prefix,
     )
-    registry = await stack.enter_async_context(Registry(settings.registry_url))
+    registry = await opened.enter_async_context(Registry(settings.registry_url))
     processor = parts.processor or Processor(settings.service)
     emits = processor.emits | frozenset(parts.publishes)
     source = f"/waybill/{settings.service}"
-    codec = await _patiently(
-        lambda: Codec.open(registry, source, emits=emits, handles=processor.handlers, prefix=kafka.prefix), app
+    codec = await start.patiently(
+        lambda: Codec.open(registry, source, emits=emits, handles=processor.handlers, prefix=kafka.prefix)
     )
     if parts.publishes:
         relay = Relay(settings.service, engine=database.engine, kafka=kafka)
-        app.state.publisher = Publisher(database, Outbox(codec), relay)
-        _run(app, stack, "relay", relay)
+        app.state.publisher = Publisher(app.state.database, Outbox(codec), relay)
+        app.state.workers["relay"] = Running("relay", relay)
     if parts.processor is not None:
-        opened = await stack.enter_async_context(parts.resources(settings)) if parts.resources else []
+        resources = await opened.enter_async_context(parts.resources(settings)) if parts.resources else []
         loop = Loop(
-            processor, engine=database.engine, kafka=kafka, codec=codec, instance=settings.instance, resources=opened
+            processor, engine=database.engine, kafka=kafka, codec=codec, instance=settings.instance, resources=resources
         )
-        _run(app, stack, "loop", loop)
+        app.state.workers["loop"] = Running("loop", loop)
 
 
-def _run(app: FastAPI, stack: AsyncExitStack, name: str, worker: Loop | Relay) -> None:
-    app.state.workers[name] = worker
-    task = asyncio.create_task(worker.run())
-    stack.push_async_callback(asyncio.wait, {task})
-    stack.push_async_callback(worker.stop)
+async def _ask(engine: AsyncEngine) -> None:
+    """Ask the database anything. Retryable, with its sentence, where it refuses."""
+    async with transaction(engine) as connection:
+        await connection.execute(text("SELECT 1"))
 
 
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait({task})
-
-
-async def _patiently(open_codec: Callable[[], Awaitable[Codec]], app: FastAPI) -> Codec:
-    """Repeat what needs the registry until it answers and knows our schemas; `ready` says what is missing."""
-    while True:
-        try:
-            return await open_codec()
-        except (Retryable, Halted) as error:
-            app.state.workers["start"].why = str(error)
-            await asyncio.sleep(RETRY_EVERY_S)
-
-
-class _Start:
-    """The start itself, as one more worker whose health can be asked."""
-
-    def __init__(self) -> None:
-        self.why: str | None = "it has not started yet"
-
-    def health(self) -> str | None:
-        return self.why
-
-    async def watch(self, starting: Coroutine[Any, Any, None]) -> None:
-        try:
-            await starting
-        except Exception as error:
-            self.why = f"it can't start: {error}"
-            log.exception("start.failed")
-        else:
-            self.why = None
+async def _stop_workers(app: FastAPI) -> None:
+    """End the start, then the loop and the relay side by side: each bounds its own stop."""
+    workers = app.state.workers
+    await workers["start"].end()
+    await asyncio.gather(*(worker.stop() for worker in workers.values() if isinstance(worker, Running)))

@@ -36,8 +36,8 @@ async def metrics() -> Response:
 
 async def _ask(database: TheDatabase) -> str | None:
     try:
-        async with database.reading() as session:
-            await session.execute(text("SELECT 1"))
+        async with database.reading() as connection:
+            await connection.execute(text("SELECT 1"))
     except Exception as error:  # noqa: BLE001  # any failure is the answer to the question
-        return f"{type(error).__name__}"
+        return str(error).splitlines()[0] if str(error) else type(error).__name__
     return None

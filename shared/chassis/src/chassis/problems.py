@@ -5,20 +5,22 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from asyncpg import PostgresError
+from asyncpg import InterfaceError, PostgresError
 from fastapi import FastAPI, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from opentelemetry import trace
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
+from chassis.tracing import current_trace_id
 from exactly_once import RejectRecord, Retryable
+from exactly_once.transactions import is_bug
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
+LOCK_NOT_AVAILABLE = "55P03"
 
 log = structlog.get_logger(__name__)
 
@@ -41,18 +43,32 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(RejectRecord, _too_large)
-    for unavailable in (DBAPIError, PoolTimeoutError, PostgresError, OSError, Retryable):
-        app.add_exception_handler(unavailable, _unavailable)
+    for passing in (PoolTimeoutError, InterfaceError, OSError, Retryable):
+        app.add_exception_handler(passing, _unavailable)
+    for refused in (DBAPIError, PostgresError):
+        app.add_exception_handler(refused, _database_error)
     app.add_exception_handler(Exception, _bug)
 
 
 def answer(status: int, name: str, detail: str, **members: Any) -> JSONResponse:
     """Return a problem as an answer."""
     headers = members.pop("headers", {})
-    span = trace.get_current_span().get_span_context()
-    traced = {"trace_id": f"{span.trace_id:032x}"} if span.is_valid else {}
+    trace_id = current_trace_id()
+    traced = {"trace_id": trace_id} if trace_id else {}
     body = {"type": f"/problems/{name}", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
     return JSONResponse(body | traced | jsonable_encoder(members), status, headers, MEDIA_TYPE)
+
+
+def unavailable(detail: str) -> Problem:
+    """Return what to raise where the same request may succeed in a moment."""
+    headers = {"Retry-After": str(RETRY_AFTER_S)}
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", detail, headers=headers)
+
+
+def bug(path: str, error: Exception) -> JSONResponse:
+    """Log a bug and return what its victim is told: nothing but the trace to ask for."""
+    log.error("request.bug", path=path, exc_info=error)
+    return answer(HTTPStatus.INTERNAL_SERVER_ERROR, "bug", "this is our fault; it is in the log")
 
 
 async def _problem(_: Request, error: Exception) -> JSONResponse:
@@ -80,10 +96,18 @@ async def _too_large(_: Request, error: Exception) -> JSONResponse:
 
 async def _unavailable(request: Request, error: Exception) -> JSONResponse:
     log.warning("request.unavailable", path=request.url.path, error=type(error).__name__)
-    headers = {"Retry-After": str(RETRY_AFTER_S)}
-    return answer(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "try again in a moment", headers=headers)
+    refused = unavailable("try again in a moment")
+    return answer(refused.status, refused.name, str(refused), headers=refused.headers)
+
+
+async def _database_error(request: Request, error: Exception) -> JSONResponse:
+    """Tell a wrong statement (a bug) from a row that is taken and from a database that can't serve now."""
+    assert isinstance(error, DBAPIError | PostgresError)  # noqa: S101  # registered for these alone
+    if getattr(getattr(error, "orig", error), "sqlstate", None) == LOCK_NOT_AVAILABLE:
+        headers = {"Retry-After": str(RETRY_AFTER_S)}
+        return answer(HTTPStatus.CONFLICT, "in-flight", "another request holds what this one needs", headers=headers)
+    return bug(request.url.path, error) if is_bug(error) else await _unavailable(request, error)
 
 
 async def _bug(request: Request, error: Exception) -> JSONResponse:
-    log.error("request.bug", path=request.url.path, exc_info=error)
-    return answer(HTTPStatus.INTERNAL_SERVER_ERROR, "bug", "this is our fault; it is in the log")
+    return bug(request.url.path, error)

@@ -20,7 +20,7 @@ class ServiceSettings(BaseSettings):
     http_host: str = "127.0.0.1"
     http_port: int = Field(ge=1, le=65_535)
     log_level: str = "info"
-    stop_grace_s: float = Field(5.0, gt=0, description="how long a stop may take")
+    http_most_bytes: int = Field(1 << 20, gt=0, description="the largest body of a request")
 
     postgres_host: str
     postgres_port: int

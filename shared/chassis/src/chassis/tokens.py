@@ -15,6 +15,7 @@ from chassis.settings import ServiceSettings
 
 ALGORITHM = "ES256"
 MOST_REMEMBERED = 20_000
+LONGEST_SUBJECT = 100  # as long as a customer's id may be in an event
 ORDERS, OPS_READ, OPS_WRITE = "orders", "ops:read", "ops:write"
 
 
@@ -66,7 +67,10 @@ class Tokens:
             )
         except jwt.InvalidTokenError as error:
             raise _unauthorized(f"the token is not valid: {error}") from error
-        return Identity(str(claims["sub"]), frozenset(str(claims.get("scope", "")).split()), float(claims["exp"]))
+        subject = str(claims["sub"])
+        if not (0 < len(subject) <= LONGEST_SUBJECT and subject.isprintable()):
+            raise _unauthorized("the token names nobody whom we could serve")
+        return Identity(subject, frozenset(str(claims.get("scope", "")).split()), float(claims["exp"]))
 
 
 def _unauthorized(detail: str) -> Problem:

@@ -1,14 +1,25 @@
-"""Traces, where OTEL_TRACES_EXPORTER asks for them; without it no span is ever made."""
+"""Traces: every request has a trace id; spans are recorded only where OTEL_TRACES_EXPORTER asks for them."""
 
 import os
+import secrets
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from typing import Any
 
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 EXPORTERS: dict[str, type[SpanExporter]] = {"otlp": OTLPSpanExporter, "console": ConsoleSpanExporter}
+PROPAGATED = (b"traceparent", b"tracestate")
+
+_w3c = TraceContextTextMapPropagator()
+_tracer = trace.get_tracer("chassis")
 
 
 def configure(service: str, instance: str) -> None:
@@ -20,3 +31,43 @@ def configure(service: str, instance: str) -> None:
     provider = TracerProvider(resource=resource)
     provider.add_span_processor(BatchSpanProcessor(EXPORTERS[chosen]()))
     trace.set_tracer_provider(provider)
+
+
+def flush() -> None:
+    """Send the spans that are still in memory; called as the process ends."""
+    provider = trace.get_tracer_provider()
+    if isinstance(provider, TracerProvider):
+        provider.shutdown()
+
+
+@contextmanager
+def request_span(scope: MutableMapping[str, Any]) -> Iterator[None]:
+    """Continue the caller's trace, or begin one, for as long as a request takes."""
+    carrier = {key.decode(): value.decode("latin-1") for key, value in scope["headers"] if key in PROPAGATED}
+    context = _w3c.extract(carrier)
+    is_begun = trace.get_current_span(context).get_span_context().is_valid
+    if not is_begun and not isinstance(trace.get_tracer_provider(), TracerProvider):
+        context = _unrecorded()
+    with _tracer.start_as_current_span(f"{scope['method']} request", context, SpanKind.SERVER):
+        yield
+
+
+def _unrecorded() -> Context:
+    """Return a trace that nobody records: logs, problems and events still share its id."""
+    span = SpanContext(
+        secrets.randbits(128) or 1, secrets.randbits(64) or 1, is_remote=False, trace_flags=TraceFlags(0)
+    )
+    return trace.set_span_in_context(NonRecordingSpan(span), Context())
+
+
+def current_trace_id() -> str:
+    """Return the trace's id in hexadecimal, empty outside of any."""
+    span = trace.get_current_span().get_span_context()
+    return trace.format_trace_id(span.trace_id) if span.is_valid else ""
+
+
+def current_traceparent() -> str:
+    """Return the W3C header of the trace under way, empty outside of any."""
+    carrier: dict[str, str] = {}
+    _w3c.inject(carrier)
+    return carrier.get("traceparent", "")

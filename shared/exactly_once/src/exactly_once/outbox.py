@@ -2,9 +2,9 @@
 
 import uuid
 from collections.abc import Sequence
-from typing import Any, Protocol
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from exactly_once.codec import Codec
 from exactly_once.envelope import Provenance, pack_headers
@@ -18,14 +18,6 @@ FROM unnest(CAST(:topics AS text[]), CAST(:keys AS bytea[]), CAST(:values AS byt
 ORDER BY o.place""")
 
 
-class Execution(Protocol):
-    """A session or a connection: whatever executes a statement in the caller's transaction."""
-
-    async def execute(self, statement: Any, params: Any = ..., /) -> Any:
-        """Execute a statement."""
-        ...
-
-
 class Outbox:
     """Takes events into the caller's database transaction."""
 
@@ -33,7 +25,7 @@ class Outbox:
         self._codec = codec
 
     async def put(
-        self, session: Execution, events: Sequence[Event], *, correlation_id: str, traceparent: str = ""
+        self, connection: AsyncConnection, events: Sequence[Event], *, correlation_id: str, traceparent: str = ""
     ) -> None:
         """Insert events, in order; they are published after the caller's commit, and only then.
 
@@ -50,4 +42,4 @@ class Outbox:
             "values": [each.value for each in encoded],
             "headers": [pack_headers(each.headers) for each in encoded],
         }
-        await session.execute(_PUT, columns)
+        await connection.execute(_PUT, columns)

@@ -1,0 +1,208 @@
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+
+from waybill.token.signing import Signer
+
+pytestmark = pytest.mark.integration
+
+BODY: dict[str, Any] = {
+    "lines": [{"sku": "cup", "quantity": 3}, {"sku": "pot", "quantity": 1}],
+    "payment_token": "tok_ok",
+}
+PATIENCE_S = 30.0
+
+Opened = Callable[[], AbstractAsyncContextManager[httpx.AsyncClient]]
+Place = Callable[..., Any]
+
+
+@pytest.fixture
+async def checkout(open_checkout: Opened, connection: asyncpg.Connection) -> AsyncIterator[httpx.AsyncClient]:
+    async with open_checkout() as client:
+        await until_ready(client)
+        yield client
+
+
+async def until_ready(client: httpx.AsyncClient) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while (answer := await client.get("/health/ready")).status_code != 200:
+        assert time.monotonic() < deadline, answer.text
+        await asyncio.sleep(0.1)
+
+
+@pytest.fixture
+def place(signer: Signer) -> Place:
+    async def place(client: httpx.AsyncClient, key: str, *, customer: str = "anna", **request: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {signer.customer(customer)}", "Idempotency-Key": key}
+        return await client.post("/v1/orders", headers=headers, **(request or {"json": BODY}))
+
+    return place
+
+
+def assert_problem(answer: httpx.Response, status: int, name: str) -> dict[str, Any]:
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem: dict[str, Any] = answer.json()
+    assert (answer.status_code, problem["status"], problem["type"]) == (status, status, f"/problems/{name}")
+    assert len(problem["trace_id"]) == 32
+    return problem
+
+
+async def test_an_order_is_accepted_kept_and_published(
+    checkout: httpx.AsyncClient, place: Place, connection: asyncpg.Connection, signer: Signer
+) -> None:
+    answer = await place(checkout, str(uuid4()))
+    order_id = answer.json()["order_id"]
+    path = f"/v1/orders/{order_id}"
+    assert answer.status_code == 202
+    assert answer.headers["location"] == path
+    assert answer.json() == {
+        "order_id": order_id,
+        "status": "placed",
+        "total": {"amount_minor": 2749, "currency": "EUR"},
+        "links": {"self": path},
+    }
+    for token in (signer.customer("anna"), signer.operator()):
+        seen = (await checkout.get(path, headers={"Authorization": f"Bearer {token}"})).json()
+        assert [(line["sku"], line["quantity"], line["unit_price"]["amount_minor"]) for line in seen["lines"]] == [
+            ("cup", 3, 250),
+            ("pot", 1, 1999),
+        ]
+    deadline = time.monotonic() + PATIENCE_S
+    while await connection.fetchval("SELECT count(*) FROM outbox"):
+        assert time.monotonic() < deadline, "the relay does not publish"
+        await asyncio.sleep(0.05)
+
+
+async def test_a_repetition_gets_the_first_answer(
+    checkout: httpx.AsyncClient, place: Place, connection: asyncpg.Connection
+) -> None:
+    key = str(uuid4())
+    first, again = await place(checkout, key), await place(checkout, key)
+    assert (again.status_code, again.json(), again.headers["location"]) == (
+        202,
+        first.json(),
+        first.headers["location"],
+    )
+    assert "idempotency-replayed" not in first.headers
+    assert again.headers["idempotency-replayed"] == "true"
+    assert await connection.fetchval("SELECT count(*) FROM idempotency_keys WHERE key = $1", key) == 1
+
+
+async def test_concurrent_twins_are_one_order(
+    checkout: httpx.AsyncClient, place: Place, connection: asyncpg.Connection
+) -> None:
+    customer, key = f"twin-{uuid4()}", str(uuid4())
+    answers = await asyncio.gather(*(place(checkout, key, customer=customer) for _ in range(8)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["order_id"] for answer in answers}) == 1
+    assert sum("idempotency-replayed" in answer.headers for answer in answers) == 7
+    assert await connection.fetchval("SELECT count(*) FROM orders WHERE customer_id = $1", customer) == 1
+
+
+async def test_a_key_outlives_the_process(open_checkout: Opened, place: Place, connection: asyncpg.Connection) -> None:
+    key, answers = str(uuid4()), []
+    for _ in range(2):
+        async with open_checkout() as client:
+            await until_ready(client)
+            answers.append(await place(client, key))
+    assert answers[0].json() == answers[1].json()
+    assert answers[1].headers["idempotency-replayed"] == "true"
+
+
+async def test_a_key_stands_for_one_body_of_one_customer(checkout: httpx.AsyncClient, place: Place) -> None:
+    key = str(uuid4())
+    first = await place(checkout, key)
+    assert_problem(await place(checkout, key, json=BODY | {"payment_token": "tok_x"}), 422, "idempotency-key-reused")
+    others = await place(checkout, key, customer="ben")
+    assert others.json()["order_id"] != first.json()["order_id"]
+
+
+async def test_a_twin_that_waits_too_long_is_told_so(
+    checkout: httpx.AsyncClient, place: Place, connection: asyncpg.Connection
+) -> None:
+    key = str(uuid4())
+    claim = "INSERT INTO idempotency_keys VALUES ('anna', $1, '', gen_random_uuid())"
+    async with connection.transaction():
+        await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL transaction_timeout = 0")
+        await connection.execute(claim, key)
+        answer = await place(checkout, key)
+        await connection.execute("DELETE FROM idempotency_keys WHERE key = $1", key)
+    assert_problem(answer, 409, "in-flight")
+    assert answer.headers["retry-after"] == "1"
+
+
+async def test_a_refused_order_leaves_its_key_free(checkout: httpx.AsyncClient, place: Place) -> None:
+    key = str(uuid4())
+    unknown = BODY | {"lines": [{"sku": "spoon", "quantity": 1}]}
+    assert assert_problem(await place(checkout, key, json=unknown), 422, "unknown-sku")["skus"] == ["spoon"]
+    assert (await place(checkout, key)).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("request_body", "status", "name"),
+    [
+        ({"content": b"{", "headers": {}}, 400, "malformed"),
+        ({"json": BODY | {"lines": []}}, 422, "invalid"),
+        ({"json": BODY | {"lines": [{"sku": "cup", "quantity": 1}] * 101}}, 422, "invalid"),
+        ({"json": BODY | {"lines": [{"sku": "cup", "quantity": 0}]}}, 422, "invalid"),
+        ({"json": BODY | {"lines": [{"sku": "c\x00p", "quantity": 1}]}}, 422, "invalid"),
+        ({"json": BODY | {"payment_token": "tok\x00"}}, 422, "invalid"),
+        ({"content": json.dumps(BODY | {"payment_token": "\ud800"})}, 422, "invalid"),  # half a character
+        ({"json": BODY | {"discount": 1}}, 422, "invalid"),
+        (
+            {"json": BODY | {"lines": [{"sku": "cup", "quantity": 1}, {"sku": "usd", "quantity": 1}]}},
+            422,
+            "mixed-currencies",
+        ),
+        ({"content": b" " * (1 << 20) + b"{}"}, 413, "body-too-large"),
+    ],
+)
+async def test_a_wrong_body_is_a_problem(
+    checkout: httpx.AsyncClient, signer: Signer, request_body: dict[str, Any], status: int, name: str
+) -> None:
+    headers = {
+        "Authorization": f"Bearer {signer.customer('anna')}",
+        "Idempotency-Key": str(uuid4()),
+        "Content-Type": "application/json",
+    }
+    answer = await checkout.post("/v1/orders", **request_body | {"headers": headers})
+    assert_problem(answer, status, name)
+
+
+async def test_a_key_is_required_and_bounded(checkout: httpx.AsyncClient, place: Place, signer: Signer) -> None:
+    headers = {"Authorization": f"Bearer {signer.customer('anna')}"}
+    assert_problem(await checkout.post("/v1/orders", json=BODY, headers=headers), 400, "idempotency-key-missing")
+    assert_problem(await place(checkout, "k" * 256), 422, "invalid")
+
+
+async def test_who_orders_must_be_a_customer(checkout: httpx.AsyncClient, signer: Signer) -> None:
+    for token, status, name in (("forged", 401, "unauthorized"), (signer.operator(), 403, "forbidden")):
+        headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": "k"}
+        assert_problem(await checkout.post("/v1/orders", json=BODY, headers=headers), status, name)
+    answer = await checkout.post("/v1/orders", json=BODY, headers={"Idempotency-Key": "k"})
+    assert_problem(answer, 401, "unauthorized")
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_another_customers_order_is_not_found(checkout: httpx.AsyncClient, place: Place, signer: Signer) -> None:
+    order_id = (await place(checkout, str(uuid4()))).json()["order_id"]
+    headers = {"Authorization": f"Bearer {signer.customer('ben')}"}
+    assert_problem(await checkout.get(f"/v1/orders/{order_id}", headers=headers), 404, "order-not-found")
+    assert_problem(await checkout.get(f"/v1/orders/{uuid4()}", headers=headers), 404, "order-not-found")
+
+
+async def test_requests_are_measured_by_route(checkout: httpx.AsyncClient, place: Place) -> None:
+    order_id = (await place(checkout, str(uuid4()))).json()["order_id"]
+    await checkout.get(f"/v1/orders/{order_id}")
+    measured = (await checkout.get("/metrics")).text
+    assert 'waybill_http_requests_total{method="POST",route="/v1/orders",status="202"}' in measured
+    assert 'route="/v1/orders/{order_id}",status="401"' in measured
+    assert order_id not in measured

@@ -1,0 +1,77 @@
+"""What every request passes first: its trace, the limit of its body, its measure, and an answer even to a bug."""
+
+import time
+from http import HTTPStatus
+
+import structlog
+from prometheus_client import Counter, Histogram
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from chassis import problems
+from chassis.tracing import request_span
+
+REQUESTS = Counter("waybill_http_requests_total", "Requests, by what was answered", ["method", "route", "status"])
+SECONDS = Histogram(
+    "waybill_http_seconds",
+    "Time to the answer's first byte",
+    ["method", "route"],
+    buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3),
+)
+METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+
+log = structlog.get_logger(__name__)
+
+
+class Edge:
+    """The outermost layer of an application; pure ASGI, since it runs for every request."""
+
+    def __init__(self, app: ASGIApp, most_bytes: int) -> None:
+        self._app = app
+        self._most_bytes = most_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request through."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        with request_span(scope):
+            measured = _Measured(scope, send)
+            refusal = self._refusal(scope)
+            if refusal is not None:
+                return await refusal(scope, receive, measured)
+            try:
+                await self._app(scope, receive, measured)
+            except Exception as error:
+                if measured.answered:  # too late for another answer: the server cuts the connection
+                    raise
+                await problems.bug(scope["path"], error)(scope, receive, measured)
+        return None
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        """Refuse a body that is too large, or that does not say how large it is, before a byte of it is read."""
+        if scope["method"] not in METHODS_WITH_BODY:
+            return None
+        headers = dict(scope["headers"])
+        if b"transfer-encoding" in headers:
+            return problems.answer(HTTPStatus.LENGTH_REQUIRED, "length-required", "send the body with a Content-Length")
+        if int(headers.get(b"content-length", b"0")) > self._most_bytes:
+            detail = f"a body may have {self._most_bytes} bytes"
+            return problems.answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body-too-large", detail)
+        return None
+
+
+class _Measured:
+    """Sends on, and notes the status and the time of the answer."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._scope, self._send = scope, send
+        self._started = time.perf_counter()
+        self.answered = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.answered = True
+            route = getattr(self._scope.get("route"), "path", "none")
+            REQUESTS.labels(self._scope["method"], route, message["status"]).inc()
+            SECONDS.labels(self._scope["method"], route).observe(time.perf_counter() - self._started)
+        await self._send(message)

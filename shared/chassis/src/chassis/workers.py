@@ -1,0 +1,103 @@
+"""What works behind the requests: the start, the loop, the relay; each says why it is not ready."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol, TypeVar
+
+import structlog
+
+from exactly_once import Halted, Retryable
+
+RETRY_EVERY_S = 0.5
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+
+class Worker(Protocol):
+    """A loop or a relay."""
+
+    async def run(self) -> None:
+        """Work until `stop`."""
+        ...
+
+    async def stop(self) -> None:
+        """End, in bounded time."""
+        ...
+
+    def health(self) -> str | None:
+        """Return why it does not work, None when it does."""
+        ...
+
+
+class Start:
+    """The start itself: patient with what is not there yet, clear about what it waits for."""
+
+    def __init__(self) -> None:
+        self._why: str | None = "it has not started yet"
+        self._task: asyncio.Task[None] | None = None
+
+    def health(self) -> str | None:
+        """Return what the start waits for or failed at, None when it is through."""
+        return self._why
+
+    def begin(self, starting: Coroutine[Any, Any, None]) -> None:
+        """Run the start beside the requests."""
+        self._task = asyncio.create_task(self._watch(starting))
+
+    async def end(self) -> None:
+        """Give up a start that is still under way."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def patiently(self, step: Callable[[], Awaitable[T]]) -> T:
+        """Repeat a step until what it needs is there; each new reason is logged once."""
+        while True:
+            try:
+                return await step()
+            except (Retryable, Halted) as error:
+                self._wait_for(str(error))
+                await asyncio.sleep(RETRY_EVERY_S)
+
+    def _wait_for(self, why: str) -> None:
+        if why != self._why:
+            log.warning("start.waiting", why=why)
+        self._why = why
+
+    async def _watch(self, starting: Coroutine[Any, Any, None]) -> None:
+        try:
+            await starting
+        except OSError as error:  # a secret's file that is not there: the sentence says it all
+            self._why = f"it can't start: {error}"
+            log.error("start.failed", why=self._why)  # noqa: TRY400  # likewise
+        except Exception as error:
+            self._why = f"it can't start: {error!r}"
+            log.exception("start.failed")
+        else:
+            self._why = None
+
+
+class Running:
+    """A worker under way. One that dies makes the service not ready; the process stays, to say why."""
+
+    def __init__(self, name: str, worker: Worker) -> None:
+        self._name, self._worker = name, worker
+        self._died: str | None = None
+        self._task = asyncio.create_task(self._run())
+
+    def health(self) -> str | None:
+        """Return why the worker does not work, None when it does."""
+        return self._died or self._worker.health()
+
+    async def stop(self) -> None:
+        """Stop the worker."""
+        await self._worker.stop()
+        await asyncio.wait({self._task})
+
+    async def _run(self) -> None:
+        try:
+            await self._worker.run()
+        except Exception as error:
+            self._died = f"it died of a bug: {error!r}"
+            log.exception("worker.died", worker=self._name)
