@@ -36,15 +36,28 @@ class Rejection(NamedTuple):
     why: str
 
 
+class Redrive(NamedTuple):
+    """The dead letter that a record repeats: whose it was, under which id, and which attempt it ended."""
+
+    group: str
+    event_id: str
+    attempt: int
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A record on its way through a batch: decoded, or rejected, or of a type that nobody here handles."""
+    """A record on its way through a batch: decoded, or rejected, or of a type that nobody here handles.
+
+    `attempt` counts how often a dead letter of this id was redriven.
+    """
 
     record: Record
     event_id: str
     event: Event | None
     rejection: Rejection | None = None
     outcome: Any = None
+    redrive: Redrive | None = None
+    attempt: int = 0
 
     def rejected(self, kind: str, why: str) -> "Entry":
         """Return this entry as a dead letter to be."""

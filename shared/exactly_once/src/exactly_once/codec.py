@@ -14,6 +14,7 @@ from exactly_once.batch import Entry, Record
 from exactly_once.envelope import ID, MAX_ID_LENGTH, Headers, Provenance, headers_of, text_header
 from exactly_once.errors import RejectRecord
 from exactly_once.event import Event
+from exactly_once.redrive import redrive_of
 from exactly_once.registry import Registry
 
 MAGIC = 0
@@ -34,6 +35,7 @@ class _Reader(NamedTuple):
     event_type: type[Event] | None
     writer_schema: Any
     reader_schema: Any
+    unusable: str | None = None
 
 
 class _Writer(NamedTuple):
@@ -95,27 +97,30 @@ class Codec:
             if schema_id is not None and schema is not None:  # an id that nobody knows may be registered later
                 self._readers[schema_id] = self._reader(schema)
 
-    def _reader(self, writer_schema: dict[str, Any]) -> _Reader:
-        name = f"{writer_schema.get('namespace', '')}.{writer_schema.get('name', '')}"
-        event_type = self._handles.get(name)
-        reader_schema = event_type and fastavro.parse_schema(event_type.avro_schema())
-        return _Reader(event_type, fastavro.parse_schema(writer_schema), reader_schema)
+    def _reader(self, writer_schema: Any) -> _Reader:
+        try:
+            parsed: Any = fastavro.parse_schema(writer_schema)
+        except Exception as error:  # noqa: BLE001  # whatever a foreign schema does to the parser: nobody can read with it
+            return _Reader(None, None, None, f"its schema is no Avro: {_one_line(error)}")
+        event_type = self._handles.get(parsed.get("name", "")) if isinstance(parsed, dict) else None
+        return _Reader(event_type, parsed, event_type and fastavro.parse_schema(event_type.avro_schema()))
 
     def decode(self, record: Record) -> Entry:
         """Decode a record, never raising: what can't be decoded is an entry with a rejection.
 
         An entry without an event and without a rejection is of a type that this service does not handle.
         """
-        coordinate = f"{record.source.topic}/{record.source.partition}/{record.offset}"
+        redrive = redrive_of(record.headers)
+        own_id = redrive.event_id if redrive else f"{record.source.topic}/{record.source.partition}/{record.offset}"
+        undecodable = Entry(record, own_id, None, redrive=redrive)
         try:
             event = self._decode(record)
-        except (ValidationError, ValueError, EOFError, LookupError, TypeError, OverflowError) as error:
-            why = f"{type(error).__name__}: {_one_line(error)}"
-            return Entry(record, coordinate, None).rejected("undecodable", why)
+        except Exception as error:  # noqa: BLE001  # whatever bytes do to the decoder: they stay undecodable
+            return undecodable.rejected("undecodable", f"{type(error).__name__}: {_one_line(error)}")
         event_id = text_header(record.headers, ID)
-        if event is not None and not 0 < len(event_id) <= MAX_ID_LENGTH:
-            return Entry(record, coordinate, None).rejected("undecodable", f"the header {ID} is missing or too long")
-        return Entry(record, event_id or coordinate, event)
+        if event is not None and not (0 < len(event_id) <= MAX_ID_LENGTH and "\0" not in event_id):
+            return undecodable.rejected("undecodable", f"the header {ID} is missing, too long or holds a zero byte")
+        return Entry(record, event_id or own_id, event, redrive=redrive)
 
     def _decode(self, record: Record) -> Event | None:
         schema_id = wire_id(record.value)
@@ -124,6 +129,8 @@ class Codec:
         reader = self._readers.get(schema_id)
         if reader is None:
             raise ValueError(f"the registry knows no schema {schema_id}")
+        if reader.unusable is not None:
+            raise ValueError(reader.unusable)
         if reader.event_type is None:
             return None
         body = io.BytesIO(record.value[WIRE_HEADER.size :])

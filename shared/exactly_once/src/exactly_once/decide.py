@@ -7,9 +7,10 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from exactly_once.batch import Batch, Entry, Output, Positions
+from exactly_once.claims import Claims
 from exactly_once.codec import Codec
 from exactly_once.dead_letters import DeadLetterLimit, letter
-from exactly_once.envelope import CORRELATION_ID, TRACEPARENT, Provenance, digest, output_id, text_header
+from exactly_once.envelope import CORRELATION_ID, TRACEPARENT, Provenance, output_id, text_header
 from exactly_once.errors import ExactlyOnceError, RejectRecord
 from exactly_once.event import Event
 from exactly_once.inbox import Inbox
@@ -74,7 +75,7 @@ class Decider:
             await self.inbox.advance(connection, batch, epochs)
             if not entries:
                 return []
-            claimed = await self._claim(connection, entries)
+            claimed = await Claims(self.inbox.group).claim(connection, entries)
             rejected = [entry.rejection is not None for entry in claimed]
             self.limit.check(rejected)
             outputs = await self._handle(connection, claimed)
@@ -82,21 +83,6 @@ class Decider:
                 await self.inbox.store(connection, outputs)
         self.limit.count(rejected)
         return outputs
-
-    async def _claim(self, connection: AsyncConnection, entries: Sequence[Entry]) -> list[Entry]:
-        """Return the entries to handle: those that won their id, and as dead letters those that abuse another's."""
-        won = await self.inbox.claim(connection, entries)
-        if len(won) == len(entries):
-            return list(entries)
-        lost = [entry for entry in entries if (entry.record.source, entry.record.offset) not in won]
-        known = await self.inbox.digests(connection, [entry.event_id for entry in lost])
-        abusers = {
-            (entry.record.source, entry.record.offset): entry.rejected("conflict", "another record has this event id")
-            for entry in lost
-            if known[entry.event_id] != digest(entry.record.key, entry.record.value)
-        }
-        coordinates = (((entry.record.source, entry.record.offset), entry) for entry in entries)
-        return [abusers.get(place, entry) for place, entry in coordinates if place in won or place in abusers]
 
     async def _handle(self, connection: AsyncConnection, entries: Sequence[Entry]) -> list[Output]:
         sets = await self._load(connection, entries)

@@ -6,7 +6,7 @@ import uuid
 from hashlib import sha256
 from typing import NamedTuple
 
-Headers = tuple[tuple[str, bytes], ...]
+Headers = tuple[tuple[str, bytes | None], ...]  # a header of a foreign producer may have no value
 
 ID = "ce_id"
 TYPE = "ce_type"
@@ -16,6 +16,36 @@ CORRELATION_ID = "ce_correlationid"
 CAUSATION_ID = "ce_causationid"
 TRACEPARENT = "traceparent"
 MAX_ID_LENGTH = 200
+
+# What a dead letter says of the record it holds: behind the record's own headers, in this order.
+DLQ_TOPIC = "dlq_topic"
+DLQ_PARTITION = "dlq_partition"
+DLQ_OFFSET = "dlq_offset"
+DLQ_TIMESTAMP_MS = "dlq_timestamp_ms"
+DLQ_GROUP = "dlq_group"
+DLQ_EVENT_ID = "dlq_event_id"
+DLQ_ATTEMPT = "dlq_attempt"
+DLQ_KIND = "dlq_kind"
+DLQ_WHY = "dlq_why"
+DLQ_AT = "dlq_at"
+DLQ_HEADERS = (
+    DLQ_TOPIC,
+    DLQ_PARTITION,
+    DLQ_OFFSET,
+    DLQ_TIMESTAMP_MS,
+    DLQ_GROUP,
+    DLQ_EVENT_ID,
+    DLQ_ATTEMPT,
+    DLQ_KIND,
+    DLQ_WHY,
+    DLQ_AT,
+)
+
+# What a redriven record says of the dead letter it repeats: behind the original headers, in this order.
+REDRIVE_GROUP = "redrive_group"
+REDRIVE_EVENT_ID = "redrive_event_id"
+REDRIVE_ATTEMPT = "redrive_attempt"
+REDRIVE_HEADERS = (REDRIVE_GROUP, REDRIVE_EVENT_ID, REDRIVE_ATTEMPT)
 
 _FIXED: Headers = (("ce_specversion", b"1.0"), ("content-type", b"application/avro"))
 _OUTPUT_IDS = uuid.UUID("5d2c9a37-6b1e-5f0c-9d84-3a0e6c1b7f42")
@@ -48,7 +78,8 @@ def headers_of(event_type: str, source: str, provenance: Provenance) -> Headers:
 
 def text_header(headers: Headers, name: str) -> str:
     """Return a header as text, empty where it is missing; bytes that are no UTF-8 are replaced."""
-    return next((value.decode(errors="replace") for key, value in headers if key == name), "")
+    values = (value for key, value in headers if key == name and value is not None)
+    return next((value.decode(errors="replace") for value in values), "")
 
 
 def output_id(group: str, cause: str, index: int) -> str:
@@ -63,10 +94,11 @@ def digest(key: bytes | None, value: bytes | None) -> bytes:
 
 
 def pack_headers(headers: Headers) -> bytes:
-    """Pack headers into one column: JSON of pairs, values as Latin-1 so that any byte survives."""
-    return json.dumps([(name, value.decode("latin-1")) for name, value in headers], separators=(",", ":")).encode()
+    """Pack headers into one column: JSON of pairs, values as Latin-1 so that any byte survives, null for none."""
+    pairs = [(name, None if value is None else value.decode("latin-1")) for name, value in headers]
+    return json.dumps(pairs, separators=(",", ":")).encode()
 
 
 def unpack_headers(packed: bytes) -> Headers:
     """Return what `pack_headers` packed."""
-    return tuple((name, value.encode("latin-1")) for name, value in json.loads(packed))
+    return tuple((name, None if value is None else value.encode("latin-1")) for name, value in json.loads(packed))

@@ -1,4 +1,4 @@
-"""Every statement on owner, claims and outputs: set-based, run inside a transaction that the caller ends."""
+"""Every statement on owner and outputs: set-based, run inside a transaction that the caller ends."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from exactly_once.batch import Batch, Entry, Output, Partition, Positions
-from exactly_once.envelope import digest, pack_headers, unpack_headers
+from exactly_once.batch import Batch, Output, Partition, Positions
+from exactly_once.envelope import pack_headers, unpack_headers
 from exactly_once.errors import Fenced
 
 # A multi-row UPDATE promises no order of its locks, so every statement on owner first locks its rows in one order.
@@ -65,17 +65,6 @@ JOIN unnest(CAST(:topics AS text[]), CAST(:partitions AS int[])) AS p(topic, par
 WHERE o."group" = :group"""
 )
 
-_CLAIM = text("""
-INSERT INTO claims ("group", event_id, topic, partition, "offset", digest, rejected)
-SELECT :group, c.event_id, c.topic, c.partition, c."offset", c.digest, c.rejected
-FROM unnest(CAST(:ids AS text[]), CAST(:topics AS text[]), CAST(:partitions AS int[]), CAST(:offsets AS bigint[]),
-            CAST(:digests AS bytea[]), CAST(:rejected AS bool[]))
-    AS c(event_id, topic, partition, "offset", digest, rejected)
-ON CONFLICT DO NOTHING RETURNING topic, partition, "offset\"""")
-
-_SEEN = text("""
-SELECT event_id, digest FROM claims WHERE "group" = :group AND event_id = ANY(CAST(:ids AS text[]))""")
-
 _STORE = text("""
 INSERT INTO outputs ("group", topic, partition, "offset", out_topic, key, value, headers)
 SELECT :group, u.topic, u.partition, u."offset", u.out_topic, u.key, u.value, u.headers
@@ -97,9 +86,6 @@ class Owned(NamedTuple):
     epoch: int
     next_offset: int
     pruned_to: int
-
-
-Coordinate = tuple[Partition, int]
 
 
 @dataclass(frozen=True)
@@ -130,25 +116,6 @@ class Inbox:
         moved = await connection.execute(_ADVANCE, places)
         if moved.rowcount != len(batch.end):
             raise Fenced(f"{self.group}: {len(batch.end) - moved.rowcount} of the batch's positions have another owner")
-
-    async def claim(self, connection: AsyncConnection, entries: Sequence[Entry]) -> set[Coordinate]:
-        """Claim the ids of these entries, and return the coordinates that won theirs."""
-        columns = {
-            "group": self.group,
-            "ids": [entry.event_id for entry in entries],
-            "topics": [entry.record.source.topic for entry in entries],
-            "partitions": [entry.record.source.partition for entry in entries],
-            "offsets": [entry.record.offset for entry in entries],
-            "digests": [digest(entry.record.key, entry.record.value) for entry in entries],
-            "rejected": [entry.rejection is not None for entry in entries],
-        }
-        won = await connection.execute(_CLAIM, columns)
-        return {(Partition(topic, partition), offset) for topic, partition, offset in won}
-
-    async def digests(self, connection: AsyncConnection, event_ids: list[str]) -> dict[str, bytes]:
-        """Return the digests under which these ids were claimed."""
-        seen = await connection.execute(_SEEN, {"group": self.group, "ids": event_ids})
-        return {event_id: bytes(known) for event_id, known in seen}
 
     async def store(self, connection: AsyncConnection, outputs: Sequence[Output]) -> None:
         """Store encoded outputs in the order of `outputs`."""

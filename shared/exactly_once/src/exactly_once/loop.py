@@ -24,15 +24,14 @@ from exactly_once.kafka.membership import Membership
 from exactly_once.kafka.producer import TransactionalProducer
 from exactly_once.kafka.settings import KafkaSettings
 from exactly_once.processor import Processor
-from exactly_once.recovery import Ownership, Recovery
-from exactly_once.transactions import transaction
+from exactly_once.pruning import Pruning
+from exactly_once.recovery import Recovery
 from exactly_once.worker import Worker
 
 MOST_RECORDS = 2_000
 IDLE_POLL_S = 0.2
 FRESH_POLL_S = 0.015  # what was prefetched is as old as the last poll: look once more
 IDLE_COMMIT_S = 1.0  # control records alone move our position too, but deserve no transaction of their own under load
-PRUNE_EVERY_S = 10.0
 
 
 class Loop(Worker):
@@ -41,9 +40,11 @@ class Loop(Worker):
     def __init__(
         self, processor: Processor, *, engine: AsyncEngine, kafka: KafkaSettings, codec: Codec, **options: Any
     ) -> None:
-        """Prepare; options are `instance` (a stable name, "1") and `resources` (what call functions ask for)."""
+        """Prepare. Options: `instance` (a stable name, "1"), `resources` (what call functions ask for), `pruning`.
+
+        The pruning says how long claims are kept: longer than any topic keeps a record, or it is processed twice.
+        """
         super().__init__(processor.name)
-        self._engine = engine
         self._codec = codec
         self._inbox = Inbox(processor.name)
         self._decider = Decider(processor, engine, self._inbox, codec)
@@ -51,7 +52,8 @@ class Loop(Worker):
         self._consumer = GroupConsumer(kafka, processor.name, processor.topics)
         self._producer = TransactionalProducer(kafka, processor.name, options.get("instance", "1"))
         self._recovery = Recovery(engine, self._inbox, self._consumer, self._producer)
-        self._fed_at = self._pruned_at = time.monotonic()
+        self._pruning = options.get("pruning") or Pruning(engine, self._inbox)
+        self._fed_at = time.monotonic()
 
     def health(self) -> str | None:
         """Return why this loop does not consume, None when it does."""
@@ -78,6 +80,7 @@ class Loop(Worker):
         self._consumer.resume_at(membership, positions)
         self._why = None
         while not self._stopping.is_set():
+            await self._pruning.run(positions, ownership.epochs)
             batch = await self._poll(membership, positions)
             if batch is None:
                 continue
@@ -90,7 +93,6 @@ class Loop(Worker):
             positions = positions | batch.end
             self._count(batch)
             self._backoff.reset()
-            await self._prune(positions, ownership)
 
     async def _poll(self, membership: Membership, positions: Positions) -> Batch | None:
         """Return the records that have arrived as a batch; None when there is nothing to move."""
@@ -115,13 +117,6 @@ class Loop(Worker):
         self._why = None
         while self._consumer.holds(membership) and not self._stopping.is_set():
             await self._consumer.poll(membership, IDLE_POLL_S, MOST_RECORDS)
-
-    async def _prune(self, published: Positions, ownership: Ownership) -> None:
-        if time.monotonic() - self._pruned_at < PRUNE_EVERY_S:
-            return
-        self._pruned_at = time.monotonic()
-        async with transaction(self._engine) as connection:
-            await self._inbox.prune(connection, published, ownership.epochs)
 
     def _count(self, batch: Batch) -> None:
         telemetry.BATCH_RECORDS.labels(self._name).observe(len(batch.entries))

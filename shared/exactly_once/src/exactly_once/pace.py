@@ -9,6 +9,7 @@ LONGEST_REST_S = 0.6
 
 FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 5.0
+MOST_DOUBLINGS = 16  # 2.0**1024 overflows: an hour of failures would end the worker
 ATTEMPTS_AT_A_BUG = 3
 
 
@@ -40,7 +41,8 @@ class Backoff:
 
     async def wait(self, until: asyncio.Event | None = None) -> None:
         """Wait; end early when `until` is set."""
-        longest = min(FIRST_BACKOFF_S * 2.0**self.failures, LONGEST_BACKOFF_S)
+        doublings = min(self.failures, MOST_DOUBLINGS)
+        longest = min(FIRST_BACKOFF_S * 2.0**doublings, LONGEST_BACKOFF_S)
         self.failures += 1
         delay = random.uniform(longest / 2, longest)  # noqa: S311  # jitter needs no secrecy
         try:

@@ -8,7 +8,8 @@ import aiohttp
 
 from exactly_once.errors import Halted, Retryable
 
-SCHEMA_NOT_FOUND = 404
+NOT_FOUND = 404
+UNKNOWN_TO_THE_REGISTRY = range(40_400, 40_500)  # its own codes; any other 404 comes from something in between
 CONTENT_TYPE = {"Content-Type": "application/vnd.schemaregistry.v1+json"}
 
 
@@ -34,21 +35,26 @@ class Registry:
             raise Halted(f"the registry does not know this schema of {subject}: run `waybill provision`")
         return int(found["id"])
 
-    async def schema_of(self, schema_id: int) -> dict[str, Any] | None:
-        """Return the schema with an id, None where the registry knows none."""
+    async def schema_of(self, schema_id: int) -> Any:
+        """Return the schema with an id, parsed where it is JSON; None where the registry knows none."""
         found = await self._ask("GET", f"/schemas/ids/{schema_id}", None)
-        schema: dict[str, Any] | None = None if found is None else json.loads(found["schema"])
-        return schema
+        if found is None:
+            return None
+        try:
+            return json.loads(found["schema"])
+        except ValueError:  # Protobuf, say: not for this reader
+            return found["schema"]
 
     async def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any] | None:
         try:
             async with self._session.request(
                 method, self._url + path, data=body and json.dumps(body), headers=CONTENT_TYPE
             ) as answer:
-                if answer.status == SCHEMA_NOT_FOUND:
-                    return None
-                answer.raise_for_status()
+                if answer.status != NOT_FOUND:
+                    answer.raise_for_status()
                 found: dict[str, Any] = await answer.json(content_type=None)
-                return found
-        except (aiohttp.ClientError, TimeoutError) as error:
+                if answer.status == NOT_FOUND and found["error_code"] not in UNKNOWN_TO_THE_REGISTRY:
+                    answer.raise_for_status()
+        except (aiohttp.ClientError, TimeoutError, ValueError, LookupError, TypeError) as error:
             raise Retryable(f"the schema registry at {self._url} does not answer: {error!r}") from error
+        return None if answer.status == NOT_FOUND else found

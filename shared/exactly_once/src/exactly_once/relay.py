@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from exactly_once import telemetry
 from exactly_once.batch import Output, Partition
+from exactly_once.doorbell import listening
 from exactly_once.errors import Fenced, Halted
 from exactly_once.kafka.producer import TransactionalProducer
 from exactly_once.kafka.progress import last_value
@@ -23,8 +24,13 @@ from exactly_once.transactions import transaction
 from exactly_once.worker import Worker
 
 MOST_ROWS = 2_000
-IDLE_POLL_S = 0.1  # rows of other processes are seen at the latest after this; our own wake us
+IDLE_POLL_S = 1.0  # what a lost wake-up costs; it never costs a row
 RENEW_S = LEASE_S / 5
+RING_REST_S = 0.02  # one ring speaks for all commits since the last
+
+
+NOTHING_YET = Label(0, uuid.UUID(int=0), [])
+REMEDY = "give the row of `relay` the number that the topic ends with (batch NULL, rows empty); then start it again"
 
 
 class Progress(NamedTuple):
@@ -63,10 +69,10 @@ class Relay(Worker):
 
     async def _work(self) -> None:
         if await self._leads():
-            await self._relay()
-        else:  # stand by until the leader's lease ends
-            self._why = None
-            await self._backoff.wait(self._stopping)
+            async with listening(self._engine.url, self._store.channel, self.wake):
+                await self._relay()
+        else:
+            await self._stand_by()
 
     async def _close(self) -> None:
         await self._producer.stop()
@@ -80,11 +86,23 @@ class Relay(Worker):
             self._awake.clear()
             label, rows = await self._label(epoch)
             if label is None:
-                await self._sleep()
+                await self._sleep(IDLE_POLL_S)
             else:
                 await self._publish(label, rows)
                 await self._delete(epoch, label)
         await self._hand_over()
+
+    async def _stand_by(self) -> None:
+        """Until it is time to ask for the lease again, tell the leader of what this process committed."""
+        self._why = None
+        end = time.monotonic() + RENEW_S
+        while (rest := end - time.monotonic()) > 0 and not self._stopping.is_set():
+            await self._sleep(rest)
+            if self._awake.is_set() and not self._stopping.is_set():
+                self._awake.clear()
+                async with transaction(self._engine) as connection:
+                    await self._store.ring(connection)
+                await asyncio.sleep(RING_REST_S)
 
     async def _take_over(self) -> int:
         """Fence every other relay in Kafka and in PostgreSQL, and finish the batch that was on its way."""
@@ -102,13 +120,27 @@ class Relay(Worker):
 
     async def _published(self, taken: Taken) -> str | None:
         """Return the batch that the progress topic names last. Halted where it does not fit PostgreSQL."""
-        value = await last_value(self._kafka, progress_topic(self._name))
-        number, batch = Progress(**json.loads(value)) if value else Progress(0, None)
+        topic = progress_topic(self._name)
+        value = await last_value(self._kafka, topic)
+        if value is None and taken.last > 0:
+            raise Halted(
+                f"the topic {topic} is empty, but PostgreSQL has labelled {taken.last} batches: the topic lost its "
+                f"records. Find out what of the outbox is already in its topics, delete those rows, and {REMEDY}"
+            )
+        if value is None:  # from now on an empty topic means a loss, also while the first batch is on its way
+            await self._producer.publish([self._progress(NOTHING_YET)])
+            return None
+        number, batch = Progress(**json.loads(value))
         if number > taken.last:
-            raise Halted(f"the relay's progress {number} is ahead of PostgreSQL's {taken.last}: was a backup restored?")
+            raise Halted(
+                f"the relay's progress {number} is ahead of PostgreSQL's {taken.last}: PostgreSQL lost commits (was a "
+                f"backup restored?). Find out what of the outbox is already in its topics, delete those rows, and "
+                f"{REMEDY}"
+            )
         if number < taken.last - (taken.label is not None):
             raise Halted(
-                f"the relay's progress topic ends at {number}, but {taken.last} were published: it lost records"
+                f"the topic {topic} ends at {number}, but {taken.last} batches were published: the topic lost records. "
+                f"Find out what else Kafka lost, and {REMEDY}"
             )
         return batch
 
@@ -134,7 +166,8 @@ class Relay(Worker):
         self._backoff.reset()
 
     def _progress(self, label: Label) -> Output:
-        value = json.dumps(Progress(label.number, str(label.batch))._asdict()).encode()
+        batch = None if label is NOTHING_YET else str(label.batch)
+        value = json.dumps(Progress(label.number, batch)._asdict()).encode()
         topic = progress_topic(self._name)
         return Output(Partition(topic, 0), label.number, topic, b"progress", value, ())
 
@@ -154,9 +187,10 @@ class Relay(Worker):
         async with transaction(self._engine) as connection:
             await self._store.release(connection, self._holder)
 
-    async def _sleep(self) -> None:
+    async def _sleep(self, longest_s: float) -> None:
+        """Sleep until woken."""
         try:
-            async with asyncio.timeout(IDLE_POLL_S):
+            async with asyncio.timeout(longest_s):
                 await self._awake.wait()
         except TimeoutError:
             return

@@ -11,6 +11,7 @@ from exactly_once.batch import Output, Partition
 from exactly_once.envelope import unpack_headers
 
 LEASE_S = 5
+MOST_BYTES = 8 << 20  # of a batch: what a relay holds in memory, and publishes within its deadline
 
 _INTRODUCE = text("""
 INSERT INTO relay (name, epoch, last, rows, lease_until) VALUES (:name, 0, 0, '{}', now()) ON CONFLICT DO NOTHING""")
@@ -26,7 +27,11 @@ _BUMP = text("UPDATE relay SET epoch = epoch + 1 WHERE name = :name RETURNING ep
 # The number is drawn, and the fence checked, in the statement that takes the rows: a relay that stalled in between
 # finds another epoch. Rows are taken only when no earlier batch is left, which `_DELETE` sees to.
 _LABEL = text("""
-WITH picked AS (SELECT array_agg(id ORDER BY id) AS ids FROM (SELECT id FROM outbox ORDER BY id LIMIT :most) AS first)
+WITH picked AS (
+    SELECT array_agg(id ORDER BY id) AS ids FROM (
+        SELECT id, sum(octet_length(value) + octet_length(headers)) OVER w AS bytes, row_number() OVER w AS place
+        FROM (SELECT * FROM outbox ORDER BY id LIMIT :most) AS first WINDOW w AS (ORDER BY id)) AS sized
+    WHERE bytes <= :most_bytes OR place = 1)
 UPDATE relay SET last = last + 1, batch = :batch, rows = picked.ids FROM picked
 WHERE name = :name AND epoch = :epoch AND batch IS NULL AND picked.ids IS NOT NULL
 RETURNING last, rows""")
@@ -36,8 +41,11 @@ SELECT id, out_topic, key, value, headers FROM outbox WHERE id = ANY(CAST(:ids A
 
 _DELETE = text("""
 WITH settled AS (
-    UPDATE relay SET batch = NULL, rows = '{}' WHERE name = :name AND epoch = :epoch AND batch = :batch RETURNING 1)
-DELETE FROM outbox USING settled WHERE id = ANY(CAST(:ids AS bigint[]))""")
+    UPDATE relay SET batch = NULL, rows = '{}' WHERE name = :name AND epoch = :epoch AND batch = :batch RETURNING 1),
+gone AS (DELETE FROM outbox USING settled WHERE id = ANY(CAST(:ids AS bigint[])))
+SELECT count(*) FROM settled""")
+
+_RING = text("SELECT pg_notify(:channel, '')")
 
 _EPOCH = text("SELECT epoch FROM relay WHERE name = :name")
 
@@ -64,6 +72,11 @@ class RelayStore:
 
     name: str
 
+    @property
+    def channel(self) -> str:
+        """The channel of PostgreSQL's NOTIFY on which the leader is woken."""
+        return f"{self.name}.outbox"
+
     async def introduce(self, connection: AsyncConnection) -> None:
         """Make the row, once."""
         await connection.execute(_INTRODUCE, {"name": self.name})
@@ -83,9 +96,12 @@ class RelayStore:
         return Taken(epoch, last, Label(last, batch, list(ids)) if batch else None)
 
     async def label(self, connection: AsyncConnection, epoch: int, most: int) -> Label | None:
-        """Give the oldest rows a number as one batch; None where there are none, or this relay is fenced."""
+        """Give the oldest rows a number as one batch; None where there are none, or this relay is fenced.
+
+        A batch holds `most` rows, or fewer where they are large.
+        """
         batch = uuid.uuid4()
-        places = {"name": self.name, "epoch": epoch, "batch": batch, "most": most}
+        places = {"name": self.name, "epoch": epoch, "batch": batch, "most": most, "most_bytes": MOST_BYTES}
         row = (await connection.execute(_LABEL, places)).first()
         return Label(row.last, batch, list(row.rows)) if row else None
 
@@ -105,4 +121,9 @@ class RelayStore:
     async def delete(self, connection: AsyncConnection, epoch: int, label: Label) -> bool:
         """Delete a published batch; False where this relay is fenced."""
         places = {"name": self.name, "epoch": epoch, "batch": label.batch, "ids": label.ids}
-        return (await connection.execute(_DELETE, places)).rowcount == len(label.ids)
+        settled: int = (await connection.execute(_DELETE, places)).scalar_one()
+        return settled == 1
+
+    async def ring(self, connection: AsyncConnection) -> None:
+        """Tell the relay that leads, wherever it runs, that rows were committed."""
+        await connection.execute(_RING, {"channel": self.channel})

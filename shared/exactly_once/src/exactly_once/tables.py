@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    inspect,
     text,
 )
 from sqlalchemy.engine import Connection
@@ -45,7 +46,9 @@ claims = Table(
     Column("digest", LargeBinary, nullable=False, comment="SHA-256 of key and value: see envelope.digest"),
     Column("attempt", Integer, nullable=False, server_default=text("0")),
     Column("rejected", Boolean, nullable=False),
+    Column("claimed_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
     PrimaryKeyConstraint("group", "event_id"),
+    Index("claims_by_age", "group", "claimed_at"),
     comment="Each event id once: where and with which bytes it was seen, and whether it became a dead letter",
 )
 
@@ -94,6 +97,24 @@ relay = Table(
 def create_tables(connection: Connection) -> None:
     """Create the library's tables: for a service's first migration."""
     metadata.create_all(connection)
+
+
+# What each version of the library changed in tables that an older one made. Each statement does nothing the second
+# time: tables that `create_tables` made today go through all of them too.
+_CHANGES = (
+    "ALTER TABLE claims ADD COLUMN IF NOT EXISTS claimed_at timestamptz NOT NULL DEFAULT now()",
+    'CREATE INDEX IF NOT EXISTS claims_by_age ON claims ("group", claimed_at)',
+)
+
+
+def upgrade_tables(connection: Connection) -> None:
+    """Bring tables of an older library to today's; twice changes nothing, and neither does a database without them.
+
+    Run it behind a service's own migrations: the library's tables follow the library, and no service can forget.
+    """
+    if inspect(connection).has_table(claims.name):
+        for change in _CHANGES:
+            connection.execute(text(change))
 
 
 def drop_tables(connection: Connection) -> None:

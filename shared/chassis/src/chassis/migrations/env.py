@@ -1,4 +1,4 @@
-"""Runs a service's migrations, each service's in its own database, in one transaction."""
+"""Runs a service's migrations and then the library's, each service's in its own database, in one transaction."""
 
 import asyncio
 
@@ -6,11 +6,14 @@ from alembic import context
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from exactly_once.tables import upgrade_tables
+
 
 def _migrate(connection: Connection) -> None:
     context.configure(connection=connection)
     with context.begin_transaction():
         context.run_migrations()
+    upgrade_tables(connection)
 
 
 async def _run() -> None:
