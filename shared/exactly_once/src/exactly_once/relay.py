@@ -64,6 +64,7 @@ class Relay(Worker):
 
     async def stop(self) -> None:
         """Let the batch under way end and hand the lease over."""
+        self._stopping.set()
         self.wake()
         await super().stop()
 
@@ -188,7 +189,9 @@ class Relay(Worker):
             await self._store.release(connection, self._holder)
 
     async def _sleep(self, longest_s: float) -> None:
-        """Sleep until woken."""
+        """Sleep until woken; not at all once stopping."""
+        if self._stopping.is_set():
+            return
         try:
             async with asyncio.timeout(longest_s):
                 await self._awake.wait()
