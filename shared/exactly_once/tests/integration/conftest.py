@@ -124,8 +124,8 @@ def eventually() -> Callable[..., Awaitable[None]]:
 
     async def ask(holds: Callable[[], object], deadline_s: float = DEADLINE_S) -> None:
         async with asyncio.timeout(deadline_s):
-            while not await asyncio.to_thread(holds):
-                await asyncio.sleep(0.05)  # noqa: ASYNC110  # databases and topics set no event
+            while not await asyncio.to_thread(holds):  # noqa: ASYNC110  # databases and topics set no event
+                await asyncio.sleep(0.05)
 
     return ask
 

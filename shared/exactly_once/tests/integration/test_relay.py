@@ -313,7 +313,7 @@ async def test_an_event_larger_than_a_record_may_be_is_refused_as_it_is_put(door
 
 
 async def test_a_row_of_another_process_wakes_the_leader_long_before_its_poll(
-    door: Door, relay_process: Callable[[], int], monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+    door: Door, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
 ) -> None:
     monkeypatch.setattr(relay, "IDLE_POLL_S", 4.0)
     async with running(door.relay()) as leader:
