@@ -72,15 +72,18 @@ async def engine_of(url_of: Callable[[str], URL]) -> AsyncIterator[Callable[[str
 
 @pytest.fixture(scope="module")
 def send(namespaced_stack: Stack) -> Callable[..., None]:
-    """Write one record as the operator: topic, key, value, headers, partition (by the key where none is named)."""
+    """Write a record as the operator: topic, key, value, headers, partition (by the key where none is named).
+
+    With `wait=False` it is on its way only; one that waits waits for all before it.
+    """
     producer = confluent_kafka.Producer(
-        namespaced_stack.kafka_client("operator") | {"partitioner": "murmur2_random", "linger.ms": "0"}
+        namespaced_stack.kafka_client("operator") | {"partitioner": "murmur2_random", "enable.idempotence": "true"}
     )
 
-    def write(topic: str, key: bytes | None, value: bytes | None, headers: Any = (), partition: int = -1) -> None:
+    def write(topic: str, key: bytes | None, value: bytes | None, headers: Any = (), **where: Any) -> None:
         name = namespaced_stack.names.topic(topic)
-        producer.produce(name, value, key, headers=list(headers), partition=partition)
-        assert producer.flush(20) == 0
+        producer.produce(name, value, key, headers=list(headers), partition=where.get("partition", -1))
+        assert not where.get("wait", True) or producer.flush(20) == 0
 
     return write
 
