@@ -24,7 +24,7 @@ from exactly_once.kafka.membership import Membership
 from exactly_once.kafka.producer import TransactionalProducer
 from exactly_once.kafka.settings import KafkaSettings
 from exactly_once.processor import Processor
-from exactly_once.pruning import Pruning
+from exactly_once.pruning import CLAIMS_KEPT, EVERY_S, Pruning
 from exactly_once.recovery import Recovery
 from exactly_once.worker import Worker
 
@@ -40,9 +40,10 @@ class Loop(Worker):
     def __init__(
         self, processor: Processor, *, engine: AsyncEngine, kafka: KafkaSettings, codec: Codec, **options: Any
     ) -> None:
-        """Prepare. Options: `instance` (a stable name, "1"), `resources` (what call functions ask for), `pruning`.
+        """Prepare. Options: `instance`, a stable name ("1"); `resources`, what call functions ask for by type; `claims_kept`.
 
-        The pruning says how long claims are kept: longer than any topic keeps a record, or it is processed twice.
+        Claims are kept for 45 days; it must be longer than any topic keeps a record, or a late copy is processed twice.
+        `prune_every_s` says how often what is older goes.
         """
         super().__init__(processor.name)
         self._codec = codec
@@ -52,7 +53,8 @@ class Loop(Worker):
         self._consumer = GroupConsumer(kafka, processor.name, processor.topics)
         self._producer = TransactionalProducer(kafka, processor.name, options.get("instance", "1"))
         self._recovery = Recovery(engine, self._inbox, self._consumer, self._producer)
-        self._pruning = options.get("pruning") or Pruning(engine, self._inbox)
+        kept, every_s = options.get("claims_kept", CLAIMS_KEPT), options.get("prune_every_s", EVERY_S)
+        self._pruning = Pruning(engine, self._inbox, kept, every_s)
         self._fed_at = time.monotonic()
 
     def health(self) -> str | None:

@@ -25,8 +25,8 @@ class Pruning:
 
     engine: AsyncEngine
     inbox: Inbox
-    claims_kept: dt.timedelta = CLAIMS_KEPT
-    every_s: float = EVERY_S
+    claims_kept: dt.timedelta
+    every_s: float
     _next: float = field(init=False)
 
     def __post_init__(self) -> None:

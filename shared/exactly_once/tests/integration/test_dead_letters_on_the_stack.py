@@ -18,8 +18,6 @@ from exactly_once import Codec, Event, KafkaSettings, Loop, Processor, Registry,
 from exactly_once.batch import Record
 from exactly_once.dead_letters import MOST_IN_A_ROW, MOST_IN_WINDOW
 from exactly_once.envelope import CAUSATION_ID, DLQ_HEADERS, ID, Headers, Provenance, text_header
-from exactly_once.inbox import Inbox
-from exactly_once.pruning import Pruning
 from exactly_once.redrive import redriven
 from exactly_once.transactions import transaction
 from waybill.stack import Stack
@@ -215,10 +213,10 @@ async def test_a_bad_deploy_stops_above_the_limit_and_after_mending_every_order_
 async def test_tables_level_off_when_time_passes_their_retention(inventory: Inventory, eventually: Eventually) -> None:
     async with transaction(inventory.engine) as connection:
         await connection.execute(text("UPDATE claims SET claimed_at = now()"))
-    pruning = Pruning(inventory.engine, Inbox("inventory"), claims_kept=dt.timedelta(seconds=1), every_s=0.1)
+    soon = {"claims_kept": dt.timedelta(seconds=1), "prune_every_s": 0.1}
     waves, wave = 5, 600
     most = {"claims": 0, "outputs": 0}
-    async with inventory.running(answering(), pruning=pruning) as loop:
+    async with inventory.running(answering(), **soon) as loop:
         for _ in range(waves):
             ids = inventory.place(*["fine"] * wave)
             await eventually(lambda last=ids[-1]: last in inventory.answered())
