@@ -40,7 +40,7 @@ class Loop(Worker):
     def __init__(
         self, processor: Processor, *, engine: AsyncEngine, kafka: KafkaSettings, codec: Codec, **options: Any
     ) -> None:
-        """Prepare. Options: `instance`, a stable name ("1"); `resources`, what call functions ask for by type; `claims_kept`.
+        """Prepare. Options: `instance` (a stable name, "1"), `resources` (what call functions ask for), `claims_kept`.
 
         Claims are kept for 45 days; it must be longer than any topic keeps a record, or a late copy is processed twice.
         `prune_every_s` says how often what is older goes.
