@@ -83,7 +83,7 @@ def send(namespaced_stack: Stack) -> Callable[..., None]:
     def write(topic: str, key: bytes | None, value: bytes | None, headers: Any = (), **where: Any) -> None:
         name = namespaced_stack.names.topic(topic)
         producer.produce(name, value, key, headers=list(headers), partition=where.get("partition", -1))
-        assert not where.get("wait", True) or producer.flush(20) == 0
+        assert not where.get("wait", True) or producer.flush(DEADLINE_S) == 0
 
     return write
 
