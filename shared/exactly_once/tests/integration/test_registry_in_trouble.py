@@ -209,4 +209,5 @@ async def test_a_loop_waits_for_the_registry_instead_of_burying_what_it_can_not_
         await eventually(lambda: loop.health() is None)
     finally:
         await loop.stop()
-        await task
+        await asyncio.wait({task})  # on a busy machine a stop may have to cut it off
+        assert task.cancelled() or task.exception() is None
