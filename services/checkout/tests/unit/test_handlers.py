@@ -2,6 +2,7 @@ from uuid import UUID
 
 import pytest
 
+from checkout.domain import Progress
 from checkout.handlers import (
     note_paid,
     note_rejected,
@@ -11,7 +12,8 @@ from checkout.handlers import (
     processor,
     take_price,
 )
-from checkout.store import PriceList, Statuses
+from checkout.statuses import Statuses
+from checkout.store import PriceList
 from contracts import (
     CONSUMES,
     Money,
@@ -40,7 +42,7 @@ def released(reason: ReleaseReason) -> StockReleased:
 
 
 def statuses(status: OrderStatus = OrderStatus.PLACED) -> Statuses:
-    return Statuses([(ORDER, "anna", status)])
+    return Statuses([(ORDER, "anna", Progress(status))])
 
 
 def said(change: OrderStatusChanged | None) -> str | None:
@@ -89,7 +91,7 @@ def test_an_order_that_checkout_never_accepted_is_a_dead_letter() -> None:
 
 def test_news_under_another_customers_name_are_a_dead_letter() -> None:
     with pytest.raises(RejectRecord, match="another customer"):
-        note_reserved(RESERVED, Statuses([(ORDER, "ben", OrderStatus.PLACED)]))
+        note_reserved(RESERVED, Statuses([(ORDER, "ben", Progress(OrderStatus.PLACED))]))
 
 
 def test_a_listing_emits_nothing() -> None:

@@ -1,6 +1,7 @@
 """Inventory's statements, set-based; stock rows are always locked in the order of their skus."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from exactly_once import Event
 from inventory.domain import Reservation, ReservationState, Stock, demanded, shortages
 
 _RESERVATIONS = text("""
-SELECT r.order_id, r.customer_id, r.state, array_agg(l.sku) AS skus, array_agg(l.quantity) AS quantities
+SELECT r.order_id, r.customer_id, r.state, r.paid, array_agg(l.sku) AS skus, array_agg(l.quantity) AS quantities
 FROM reservations r LEFT JOIN reservation_lines l USING (order_id)
 WHERE r.order_id = ANY(CAST(:ids AS uuid[])) GROUP BY r.order_id""")
 
@@ -20,10 +21,11 @@ _STOCK = text("""
 SELECT sku, received, free, held, shipped FROM stock WHERE sku = ANY(CAST(:skus AS text[])) ORDER BY sku FOR UPDATE""")
 
 _SAVE_RESERVATIONS = text("""
-INSERT INTO reservations (order_id, customer_id, state)
-SELECT r.* FROM unnest(CAST(:ids AS uuid[]), CAST(:customers AS text[]), CAST(:states AS text[]))
-    AS r(order_id, customer_id, state) ORDER BY r.order_id
-ON CONFLICT (order_id) DO UPDATE SET state = excluded.state""")
+INSERT INTO reservations (order_id, customer_id, state, paid)
+SELECT r.*
+FROM unnest(CAST(:ids AS uuid[]), CAST(:customers AS text[]), CAST(:states AS text[]), CAST(:paid AS bool[]))
+    AS r(order_id, customer_id, state, paid) ORDER BY r.order_id
+ON CONFLICT (order_id) DO UPDATE SET (state, paid) = (excluded.state, excluded.paid)""")
 
 _SAVE_LINES = text("""
 INSERT INTO reservation_lines (order_id, sku, quantity)
@@ -78,6 +80,7 @@ class Shelf:
                 row.customer_id,
                 ReservationState(row.state),
                 {sku: units for sku, units in zip(row.skus, row.quantities, strict=True) if sku is not None},
+                row.paid,
             )
             for row in await connection.execute(_RESERVATIONS, {"ids": ids})
         }
@@ -103,7 +106,16 @@ class Shelf:
 
     def allocate(self, reservation: Reservation) -> None:
         """Note that what is held is paid for."""
-        self._turn(reservation, ReservationState.ALLOCATED)
+        self._turn(reservation, ReservationState.ALLOCATED, paid=True)
+
+    def fail(self, reservation: Reservation) -> None:
+        """Note that a payment came for what is held no longer."""
+        self._turn(reservation, reservation.state, paid=True)
+
+    def forestall(self, order_id: UUID, customer_id: str) -> None:
+        """Remember that an order was cancelled before it came: nothing will be held for it."""
+        self._reservations[order_id] = Reservation(order_id, customer_id, ReservationState.CANCELLED, {})
+        self._new.add(order_id)
 
     def release(self, reservation: Reservation) -> None:
         """Put back what is held."""
@@ -115,10 +127,10 @@ class Shelf:
         self._turn(reservation, ReservationState.SHIPPED)
         self._move(reservation, Stock.ship)
 
-    def _turn(self, reservation: Reservation, state: ReservationState) -> None:
-        order_id, customer_id = reservation.order_id, reservation.customer_id
-        self._reservations[order_id] = Reservation(order_id, customer_id, state, reservation.lines)
-        self._changed.add(order_id)
+    def _turn(self, reservation: Reservation, state: ReservationState, *, paid: bool = False) -> None:
+        turned = replace(reservation, state=state, paid=paid or reservation.paid)
+        self._reservations[reservation.order_id] = turned
+        self._changed.add(reservation.order_id)
 
     def _move(self, reservation: Reservation, how: Any) -> None:
         for sku, units in reservation.lines.items():
@@ -145,6 +157,7 @@ def _columns_of_reservations(reservations: Sequence[Reservation]) -> dict[str, A
         "ids": [reservation.order_id for reservation in reservations],
         "customers": [reservation.customer_id for reservation in reservations],
         "states": [reservation.state.value for reservation in reservations],
+        "paid": [reservation.paid for reservation in reservations],
     }
 
 
