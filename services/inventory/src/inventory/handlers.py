@@ -19,7 +19,7 @@ from contracts import (
 )
 from exactly_once import Processor, RejectRecord
 from inventory.domain import Reservation, ReservationState
-from inventory.store import Shelf
+from inventory.shelf import Shelf
 
 processor = Processor("inventory")
 
