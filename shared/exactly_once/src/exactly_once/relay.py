@@ -14,9 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from exactly_once import telemetry
 from exactly_once.batch import Output, Partition
+from exactly_once.edge import Edge
 from exactly_once.errors import Fenced, Halted
-from exactly_once.kafka.producer import TransactionalProducer
-from exactly_once.kafka.progress import last_value
+from exactly_once.kafka.cluster import edge_to
 from exactly_once.kafka.settings import KafkaSettings
 from exactly_once.relay_store import LEASE_S, Label, RelayStore, Taken
 from exactly_once.transactions import transaction
@@ -42,12 +42,12 @@ def progress_topic(name: str) -> str:
 class Relay(Worker):
     """One service's relay. Every process of the service runs one; one of them at a time leads."""
 
-    def __init__(self, name: str, *, engine: AsyncEngine, kafka: KafkaSettings) -> None:
+    def __init__(self, name: str, *, engine: AsyncEngine, kafka: KafkaSettings | Edge) -> None:
         super().__init__(name)
         self._engine = engine
-        self._kafka = kafka
+        self._edge = edge_to(kafka)
         self._store = RelayStore(name)
-        self._producer = TransactionalProducer(kafka, name, "relay")
+        self._producer = self._edge.producer(name, "relay")
         self._holder = str(uuid.uuid4())
         self._leased_until = 0.0
         self._awake = asyncio.Event()
@@ -102,7 +102,7 @@ class Relay(Worker):
 
     async def _published(self, taken: Taken) -> str | None:
         """Return the batch that the progress topic names last. Halted where it does not fit PostgreSQL."""
-        value = await last_value(self._kafka, progress_topic(self._name))
+        value = await self._edge.last_value(progress_topic(self._name))
         number, batch = Progress(**json.loads(value)) if value else Progress(0, None)
         if number > taken.last:
             raise Halted(f"the relay's progress {number} is ahead of PostgreSQL's {taken.last}: was a backup restored?")
