@@ -32,6 +32,8 @@ class Pending(Protocol):
 
     async def abort(self) -> None: ...
 
+    async def drop(self) -> None: ...
+
 
 class Side(Protocol):
     """A cluster with what a test needs beside the edge: to write and to read from outside."""
@@ -57,6 +59,9 @@ class MemoryPending:
 
     async def abort(self) -> None:
         self.broker.end(self.transaction, End.ABORTED)
+
+    async def drop(self) -> None:
+        return
 
 
 @dataclass
@@ -93,6 +98,9 @@ class RealPending:
     async def abort(self) -> None:
         await self.producer.abort_transaction()
         await self.producer.stop()
+
+    async def drop(self) -> None:
+        await self.producer.dispose()
 
 
 @dataclass
@@ -148,7 +156,8 @@ class Real:
 
     async def forget(self, partition: Partition, before: int) -> None:
         place = confluent_kafka.TopicPartition(self.settings.prefix + partition.topic, partition.partition, before)
-        for deleted in AdminClient(self.client).delete_records([place]).values():
+        admin = AdminClient(self.client)  # kept by a name: one that is collected never answers
+        for deleted in admin.delete_records([place]).values():
             await asyncio.to_thread(deleted.result)
 
 

@@ -101,12 +101,13 @@ async def test_an_aborted_transaction_is_never_seen_and_moves_nothing(side: Side
 
 async def test_a_successor_of_the_same_id_aborts_what_was_open(side: Side, members: Members) -> None:
     member = await members.join()
-    await side.begin([member.output(b"open")], {}, member.membership)
+    pending = await side.begin([member.output(b"open")], {}, member.membership)
     other = side.edge.producer("group", "other")
     await other.replace()
     await other.publish([member.output(b"after")])
     await other.stop()
     assert [value for _, value in await side.visible("out")] == [b"after"]
+    await pending.drop()
 
 
 async def test_records_behind_an_open_transaction_wait_for_its_end(side: Side, members: Members) -> None:
