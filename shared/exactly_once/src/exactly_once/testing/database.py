@@ -21,7 +21,7 @@ async def temporary_database(
     `server` names any database of a running server (postgresql+asyncpg://…) and a user who may create others.
     """
     name = f"exactly_once_test_{uuid.uuid4().hex}"
-    async with temporary_name(make_url(server), name) as url:
+    async with empty_database(make_url(server), name) as url:
         engine = create_async_engine(url)
         try:
             async with transaction(engine) as connection:
@@ -34,7 +34,7 @@ async def temporary_database(
 
 
 @asynccontextmanager
-async def temporary_name(server: URL, name: str) -> AsyncIterator[URL]:
+async def empty_database(server: URL, name: str) -> AsyncIterator[URL]:
     """Yield the URL of an empty database of this name; drop it at the end, whoever is still connected."""
     keeper = create_async_engine(server, isolation_level="AUTOCOMMIT")
     try:

@@ -20,7 +20,7 @@ from exactly_once.processor import Processor
 from exactly_once.testing.broker import MemoryBroker
 from exactly_once.transactions import transaction
 
-DEADLINE_S = 5.0
+DEADLINE_S = 10.0
 
 _POSITIONS = text('SELECT topic, partition, next_offset FROM owner WHERE "group" = :group')
 
@@ -99,10 +99,14 @@ class TestKit:
 
     async def settled(self) -> list[Event]:
         """Wait until everything that may be read is processed; return what was emitted since the last time."""
+        await self.processed()
+        return await self._look()
+
+    async def processed(self) -> None:
+        """Wait until everything that may be read is processed. TimeoutError says what the loop waits for."""
         name, topics = self._processor.name, self._processor.topics
         if not await self.broker.until(lambda: not self.broker.behind(name, topics), DEADLINE_S):
             raise TimeoutError(f"{name} did not process everything in {DEADLINE_S} s: {self._loop.health()}")
-        return await self._look()
 
     def emitted(self) -> list[Event]:
         """Return every event that was emitted, in order; dead letters are apart."""
