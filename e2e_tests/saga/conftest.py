@@ -162,10 +162,10 @@ class Shop:
         """Return what the services have emitted since the last time: each one's events in its order."""
         return [event for kit in self._kits.values() for event in await kit.settled()]
 
-    def letters(self) -> list[str]:
-        """Return why records became dead letters."""
-        topics = [f"{service}.dead-letters" for service in self._kits]
-        return [text_header(record.headers, "dlq_why") for record in self.broker.records(*topics)]
+    def letters(self, customer_id: str) -> list[str]:
+        """Return why a customer's records became dead letters."""
+        found = self.broker.records(*(f"{service}.dead-letters" for service in self._kits))
+        return [text_header(each.headers, "dlq_why") for each in found if each.key == customer_id.encode()]
 
     async def _execute(self, service: str, statement: Any, **places: Any) -> list[Any]:
         async with transaction(self._engines[service]) as connection:
