@@ -77,6 +77,8 @@ class Watcher:
             self.shipped_at.setdefault(order_id, now)
             self.shipped_order.setdefault(event["customer_id"], []).append(order_id)
             return
+        if "status" not in event:  # fulfillment's answer to a cancellation
+            return
         self.statuses[order_id] = event["status"]
         if event["status"] in TERMINAL:
             self.settled_at.setdefault(order_id, now)

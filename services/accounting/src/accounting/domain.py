@@ -1,4 +1,4 @@
-"""Payments: what an order owes, what the gateway said about it, and the invoice that follows."""
+"""Payments: what an order owes, what the gateway said about it, the invoice that follows, and the way back."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,10 +8,15 @@ from uuid import UUID, uuid5
 class State(StrEnum):
     """Where a payment stands."""
 
-    AWAITING = "awaiting"  # the amount or the go-ahead is still missing
+    AWAITING = "awaiting"  # the amount or the go-ahead is still missing, or the payment is void
     CHARGING = "charging"  # the intent is committed; the gateway's answer is not known here
     CAPTURED = "captured"
     DECLINED = "declined"
+    REFUNDING = "refunding"  # the intent is committed; the gateway's answer is not known here
+    REFUNDED = "refunded"
+
+
+TAKEN = frozenset({State.CAPTURED, State.REFUNDING, State.REFUNDED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,13 @@ class Declined:
     """The gateway refused; no money moved."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refunded:
+    """The gateway gave the money back."""
+
+    refund_id: str
 
 
 ChargeOutcome = Captured | Declined
@@ -46,7 +58,7 @@ class ContradictionError(Exception):
 
 @dataclass(slots=True)
 class Payment:
-    """The payment of one order, and all that is known towards it."""
+    """The payment of one order, and all that is known towards it. A void one is not charged, or refunded."""
 
     order_id: UUID
     customer_id: str
@@ -56,6 +68,8 @@ class Payment:
     charge_id: str | None = None
     invoice_number: str | None = None
     decline_reason: str | None = None
+    voided: bool = False
+    refund_id: str | None = None
 
     def learn_dues(self, dues: Dues) -> Dues | None:
         """Remember what the order owes; return it if the charge is due now."""
@@ -84,14 +98,34 @@ class Payment:
             self.state, self.decline_reason = State.DECLINED, outcome.reason
         return True
 
+    def void(self) -> None:
+        """Remember that nothing will be delivered for this payment."""
+        self.voided = True
+
+    def start_refunding(self) -> Dues | None:
+        """Return what must go back if its refund is due now: money was taken for nothing, and no refund is begun."""
+        if not self.voided or self.state is not State.CAPTURED:
+            return None
+        self.state = State.REFUNDING
+        return self.dues
+
+    def record_refund(self, outcome: Refunded) -> bool:
+        """Record that the money went back; return whether that is news."""
+        if self.state is State.REFUNDED and self.refund_id == outcome.refund_id:
+            return False
+        if self.state is not State.REFUNDING:
+            raise ContradictionError(f"the payment of order {self.order_id} is {self.state}, and yet refunded")
+        self.state, self.refund_id = State.REFUNDED, outcome.refund_id
+        return True
+
     def _start_charging(self) -> Dues | None:
-        if self.state is not State.AWAITING or not self.reserved or self.dues is None:
+        if self.state is not State.AWAITING or self.voided or not self.reserved or self.dues is None:
             return None
         self.state = State.CHARGING
         return self.dues
 
     def _told(self) -> ChargeOutcome | None:
-        if self.state is State.CAPTURED and self.charge_id is not None:
+        if self.state in TAKEN and self.charge_id is not None:
             return Captured(self.charge_id)
         if self.state is State.DECLINED and self.decline_reason is not None:
             return Declined(self.decline_reason)

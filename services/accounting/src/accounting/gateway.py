@@ -1,41 +1,57 @@
-"""The payment gateway's client: asks for a charge, and tells an answer from no answer."""
+"""The payment gateway's client: asks for charges and refunds, and tells an answer from no answer."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector
 from opentelemetry.propagate import inject
 
-from accounting.domain import Captured, ChargeOutcome, Declined
+from accounting.domain import Captured, ChargeOutcome, Declined, Refunded
 from accounting.settings import Settings
-from contracts import ChargePayment
+from contracts import ChargePayment, RefundPayment
 from exactly_once import RejectRecord, Retryable
 
+T = TypeVar("T")
+
 CREATED, PAYMENT_REQUIRED = 201, 402
-OUR_FAULT = {400, 409, 413, 415, 422}  # asked again, it would be refused again
+OUR_FAULT = {400, 404, 409, 413, 415, 422}  # asked again, it would be refused again
 KEEPALIVE_S = 4.0  # below a server's usual 5 s, or it closes a connection under a request
 
 
 class Gateway:
-    """Charges payments; the order id is the idempotency key, so asking again never charges again."""
+    """Charges and refunds payments; the idempotency key is the order's, so asking again moves no money again."""
 
     def __init__(self, session: ClientSession, url: str) -> None:
         self._session = session
-        self._charges = f"{url.rstrip('/')}/v1/charges"
+        self._url = f"{url.rstrip('/')}/v1"
 
     async def charge(self, command: ChargePayment) -> ChargeOutcome:
         """Return what the gateway decided. Retryable while that is unknown, RejectRecord if it refuses the request."""
-        headers = {"Idempotency-Key": str(command.order_id)}
-        inject(headers)
         body = {
             "amount": command.amount.model_dump(),
             "payment_token": command.payment_token,
             "reference": str(command.order_id),
         }
+        return await self._ask("charges", body, key=str(command.order_id), read=_outcome)
+
+    async def refund(self, command: RefundPayment) -> Refunded:
+        """Return how the whole charge was given back. Retryable and RejectRecord as of a charge."""
+        body = {
+            "amount": command.amount.model_dump(),
+            "charge_id": command.charge_id,
+            "reference": str(command.order_id),
+        }
+        return await self._ask("refunds", body, key=f"{command.order_id}:refund", read=_refunded)
+
+    async def _ask(
+        self, what: str, body: dict[str, Any], *, key: str, read: Callable[[ClientResponse], Awaitable[T]]
+    ) -> T:
+        headers = {"Idempotency-Key": key}
+        inject(headers)
         try:
-            async with self._session.post(self._charges, json=body, headers=headers) as response:
-                return await _outcome(response)
+            async with self._session.post(f"{self._url}/{what}", json=body, headers=headers) as response:
+                return await read(response)
         except (ClientError, TimeoutError, ValueError) as error:
             raise Retryable(f"the gateway's answer is unknown: {error!r}") from error
 
@@ -52,6 +68,16 @@ async def _outcome(response: ClientResponse) -> ChargeOutcome:
         case {"detail": str(reason)} if response.status == PAYMENT_REQUIRED:
             return Declined(reason)
     raise ValueError(f"a {response.status} without {name}")
+
+
+async def _refunded(response: ClientResponse) -> Refunded:
+    """Read the answer to a refund, likewise."""
+    if response.status != CREATED:
+        await _refuse(response)
+    match await response.json(content_type=None):
+        case {"refund_id": str(refund_id)}:
+            return Refunded(refund_id)
+    raise ValueError(f"a {response.status} without refund_id")
 
 
 async def _refuse(response: ClientResponse) -> NoReturn:

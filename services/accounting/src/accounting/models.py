@@ -26,3 +26,5 @@ class PaymentRow(Tables, table=True):
     charge_id: str | None = Field(unique=True)
     invoice_number: str | None = Field(unique=True)
     decline_reason: str | None
+    voided: bool
+    refund_id: str | None = Field(unique=True)

@@ -77,6 +77,8 @@ def _payment(row: Row[Any]) -> Payment:
         charge_id=row.charge_id,
         invoice_number=row.invoice_number,
         decline_reason=row.decline_reason,
+        voided=row.voided,
+        refund_id=row.refund_id,
     )
 
 
@@ -94,4 +96,6 @@ def _values(payment: Payment) -> tuple[Any, ...]:
         payment.charge_id,
         payment.invoice_number,
         payment.decline_reason,
+        payment.voided,
+        payment.refund_id,
     )

@@ -1,4 +1,4 @@
-"""Checkout's HTTP interface: place an order, look at it."""
+"""Checkout's HTTP interface: place an order, look at it, cancel it."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from chassis.publishing import ThePublisher
 from chassis.tokens import Customer, CustomerOrOperator
 from checkout import store
 from checkout.domain import MixedCurrenciesError, TotalTooLargeError, UnknownSkusError, body_digest, priced, total_of
-from contracts import Money, OrderLine, OrderPlaced
+from contracts import Money, OrderCancelled, OrderLine, OrderPlaced
 
 router = APIRouter(prefix="/v1/orders", tags=["orders"])
 
@@ -48,10 +48,19 @@ class OrderAnswer(BaseModel):
     links: dict[str, str]
 
 
+class CancellationAnswer(BaseModel):
+    """A cancellation that was accepted; fulfillment decides it, and the order's status tells how."""
+
+    order_id: UUID
+    cancellation: str
+    links: dict[str, str]
+
+
 class OrderDetails(OrderAnswer):
-    """An order with its lines."""
+    """An order with its lines; `cancellation` is asked, granted or refused once the customer wanted one."""
 
     customer_id: str
+    cancellation: str | None
     placed_at: dt.datetime
     lines: list[OrderLine]
 
@@ -84,10 +93,43 @@ async def read_order(order_id: UUID, asker: CustomerOrOperator, database: TheDat
     async with database.reading() as connection:
         found = await store.order(connection, order_id)
     if found is None or ("ops:read" not in asker.scopes and found[0].customer_id != asker.subject):
-        raise Problem(HTTPStatus.NOT_FOUND, "order-not-found", f"there is no order {order_id}")
+        raise _not_found(order_id)
     order, lines = found
     answer = _answer(order.order_id, order.status, Money(amount_minor=order.total_minor, currency=order.currency))
-    return OrderDetails(**answer.model_dump(), customer_id=order.customer_id, placed_at=order.placed_at, lines=lines)
+    return OrderDetails(
+        **answer.model_dump(),
+        customer_id=order.customer_id,
+        cancellation=order.cancellation,
+        placed_at=order.placed_at,
+        lines=lines,
+    )
+
+
+@router.post("/{order_id}/cancellation", status_code=HTTPStatus.ACCEPTED)
+async def cancel_order(
+    order_id: UUID, customer: Customer, publisher: ThePublisher, response: Response
+) -> CancellationAnswer:
+    """Accept a cancellation while the order has not ended; once an order, however often it is sent."""
+    async with publisher.publication() as publication:
+        found = await store.stand(publication.connection, order_id)
+        if found is None or found[0].customer_id != customer.subject:
+            raise _not_found(order_id)
+        _, progress = found
+        before = progress.cancellation
+        if not progress.ask():
+            detail = f"the order has ended: it is {progress.status}"
+            raise Problem(HTTPStatus.CONFLICT, "order-ended", detail, order_status=progress.status)
+        if before is None:
+            await store.ask_to_cancel(publication.connection, order_id)
+            asked = OrderCancelled(order_id=order_id, customer_id=customer.subject, asked_at=dt.datetime.now(dt.UTC))
+            await publication.tell(asked, correlation_id=str(order_id))
+    links = {"order": f"/v1/orders/{order_id}"}
+    response.headers["Location"] = links["order"]
+    return CancellationAnswer(order_id=order_id, cancellation="asked", links=links)
+
+
+def _not_found(order_id: UUID) -> Problem:
+    return Problem(HTTPStatus.NOT_FOUND, "order-not-found", f"there is no order {order_id}")
 
 
 def _decide(asked: OrderRequest, claim: store.Claim, prices: Mapping[str, Money]) -> OrderPlaced:

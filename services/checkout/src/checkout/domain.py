@@ -1,8 +1,10 @@
-"""Checkout's decisions: what an order costs, and which status follows which."""
+"""Checkout's decisions: what an order costs, which status follows which, and when a cancellation is too late."""
 
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
@@ -20,6 +22,55 @@ RANKS = {
     OrderStatus.EXPIRED: 9,
     OrderStatus.CANCELLED: 9,
 }
+
+
+ENDS = frozenset(status for status, rank in RANKS.items() if rank == max(RANKS.values()))
+
+
+class Cancellation(StrEnum):
+    """What a customer's wish to cancel has come to; fulfillment answers it."""
+
+    ASKED = "asked"
+    GRANTED = "granted"
+    REFUSED = "refused"
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far an order is; while a cancellation is unanswered, an end that comes is withheld."""
+
+    status: OrderStatus
+    cancellation: Cancellation | None = None
+    withheld: OrderStatus | None = None
+
+    def ask(self) -> bool:
+        """Take the customer's wish to cancel; False where the order has ended. Asking again changes nothing."""
+        if self.status in ENDS:
+            return False
+        self.cancellation = self.cancellation or Cancellation.ASKED
+        return True
+
+    def learn(self, news: OrderStatus) -> bool:
+        """Take news of the order; return whether the status has moved on. Late and doubled news change nothing."""
+        if news in ENDS and self.cancellation is Cancellation.ASKED:
+            if self.withheld is not OrderStatus.SHIPPED:  # what has left has left, whatever else is said
+                self.withheld = news
+            return False
+        return self._advance(news)
+
+    def answer(self, answer: Cancellation) -> bool:
+        """Take fulfillment's answer, once; return whether the status has moved on."""
+        if self.cancellation in {Cancellation.GRANTED, Cancellation.REFUSED}:
+            return False
+        end = OrderStatus.CANCELLED if answer is Cancellation.GRANTED else self.withheld
+        self.cancellation, self.withheld = answer, None
+        return end is not None and self._advance(end)
+
+    def _advance(self, news: OrderStatus) -> bool:
+        if not follows(news, self.status):
+            return False
+        self.status = news
+        return True
 
 
 class UnknownSkusError(Exception):

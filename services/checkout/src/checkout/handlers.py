@@ -1,11 +1,15 @@
 """Checkout projects what happened to each order, and keeps its prices."""
 
-from checkout.store import PriceList, Statuses
+from checkout.domain import Cancellation
+from checkout.statuses import Statuses
+from checkout.store import PriceList
 from contracts import (
+    CancellationRefused,
     OrderStatus,
     OrderStatusChanged,
     PaymentCaptured,
     ProductListed,
+    ShipmentCancelled,
     ShipmentDispatched,
     StockRejected,
     StockReleased,
@@ -44,6 +48,18 @@ def note_paid(event: PaymentCaptured, statuses: Statuses) -> OrderStatusChanged 
 def note_shipped(event: ShipmentDispatched, statuses: Statuses) -> OrderStatusChanged | None:
     """Note that the goods are on their way: the end."""
     return statuses.advance(event.order_id, event.customer_id, OrderStatus.SHIPPED)
+
+
+@processor.handles(ShipmentCancelled)
+def note_cancelled(event: ShipmentCancelled, statuses: Statuses) -> OrderStatusChanged | None:
+    """Note that the cancellation came in time: the end."""
+    return statuses.answer(event.order_id, event.customer_id, Cancellation.GRANTED)
+
+
+@processor.handles(CancellationRefused)
+def note_refused(event: CancellationRefused, statuses: Statuses) -> OrderStatusChanged | None:
+    """Note that the cancellation came too late: the order ends as it would have without."""
+    return statuses.answer(event.order_id, event.customer_id, Cancellation.REFUSED)
 
 
 @processor.handles(ProductListed)

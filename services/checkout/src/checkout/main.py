@@ -4,10 +4,10 @@ import chassis
 from checkout.api import router
 from checkout.handlers import processor
 from checkout.settings import Settings
-from contracts import OrderPlaced
+from contracts import OrderCancelled, OrderPlaced
 
 settings = Settings()  # the environment fills it
-app = chassis.create_app(settings, processor=processor, routers=[router], publishes=[OrderPlaced])
+app = chassis.create_app(settings, processor=processor, routers=[router], publishes=[OrderPlaced, OrderCancelled])
 
 if __name__ == "__main__":
     chassis.serve(app, settings)

@@ -13,11 +13,13 @@ class Tables(SQLModel, registry=registry()):
 
 
 class Order(Tables, table=True):
-    """An accepted order and its latest status."""
+    """An accepted order: its latest status, and the end that is withheld while a cancellation is unanswered."""
 
     __tablename__ = "orders"
     __table_args__ = (
         CheckConstraint("total_minor >= 0", "total_is_not_negative"),
+        CheckConstraint("cancellation IN ('asked', 'granted', 'refused')", "cancellation_is_known"),
+        CheckConstraint("withheld IS NULL OR coalesce(cancellation, '') = 'asked'", "an_end_waits_for_an_answer_only"),
         Index("orders_by_customer", "customer_id", "number"),
     )
 
@@ -28,6 +30,8 @@ class Order(Tables, table=True):
     )
     customer_id: str
     status: str
+    cancellation: str | None = None
+    withheld: str | None = None
     total_minor: int = Field(sa_column=Column(BigInteger, nullable=False))
     currency: str
     placed_at: dt.datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))

@@ -1,15 +1,15 @@
 """Checkout's statements: one round trip each, set-based."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from checkout.domain import follows
-from contracts import Money, OrderLine, OrderPlaced, OrderStatus, OrderStatusChanged, ProductListed
-from exactly_once import Event, RejectRecord
+from checkout.domain import Cancellation, Progress
+from contracts import Money, OrderLine, OrderPlaced, OrderStatus, ProductListed
+from exactly_once import Event
 
 # The claim and the prices in one round trip. A twin under way makes the claim wait; it is told apart by `is_new`.
 _CLAIM = text("""
@@ -19,11 +19,6 @@ WITH claimed AS (
     ON CONFLICT (customer_id, key) DO NOTHING RETURNING 1)
 SELECT EXISTS (SELECT FROM claimed) AS is_new, p.sku, p.unit_price_minor, p.currency
 FROM (VALUES (1)) AS one LEFT JOIN products p ON p.sku = ANY(CAST(:skus AS text[]))""")
-
-_KEY = text("""
-INSERT INTO idempotency_keys (customer_id, key, body_digest, order_id)
-VALUES (:customer_id, :key, :body_digest, :order_id)
-ON CONFLICT (customer_id, key) DO NOTHING RETURNING 1""")
 
 _KEY = text("""
 SELECT k.body_digest, o.* FROM idempotency_keys k JOIN orders o USING (order_id)
@@ -41,14 +36,8 @@ FROM unnest(CAST(:skus AS text[]), CAST(:quantities AS bigint[]), CAST(:prices A
 _ORDER = text("SELECT * FROM orders WHERE order_id = :order_id")
 _LINES = text("SELECT sku, quantity, unit_price_minor FROM order_lines WHERE order_id = :order_id ORDER BY line_no")
 
-_STATUSES = text("""
-SELECT order_id, customer_id, status FROM orders WHERE order_id = ANY(CAST(:ids AS uuid[]))
-ORDER BY order_id FOR UPDATE""")
-
-_SET_STATUSES = text("""
-UPDATE orders o SET status = n.status
-FROM unnest(CAST(:ids AS uuid[]), CAST(:statuses AS text[])) AS n(order_id, status)
-WHERE o.order_id = n.order_id""")
+_STAND = text("SELECT * FROM orders WHERE order_id = :order_id FOR UPDATE")
+_ASK = text("UPDATE orders SET cancellation = 'asked' WHERE order_id = :order_id")
 
 _SET_PRODUCTS = text("""
 INSERT INTO products (sku, name, unit_price_minor, currency)
@@ -121,38 +110,24 @@ async def order(connection: AsyncConnection, order_id: UUID) -> tuple[Any, list[
     ]
 
 
-class Statuses:
-    """The working set of the projection: the statuses of a batch's orders."""
+async def stand(connection: AsyncConnection, order_id: UUID) -> tuple[Any, Progress] | None:
+    """Return an order and how far it is, under its row's lock; None where there is none."""
+    found = (await connection.execute(_STAND, {"order_id": order_id})).first()
+    return found and (found, progress_of(found))
 
-    def __init__(self, known: Iterable[tuple[UUID, str, OrderStatus]]) -> None:
-        self._known = {order_id: (customer_id, status) for order_id, customer_id, status in known}
-        self._changed: dict[UUID, OrderStatus] = {}
 
-    @classmethod
-    async def load(cls, connection: AsyncConnection, events: Sequence[Event]) -> Self:
-        """Read the statuses of these events' orders, under lock."""
-        ids = list({event.order_id for event in events if hasattr(event, "order_id")})
-        rows = await connection.execute(_STATUSES, {"ids": ids})
-        return cls((order_id, customer_id, OrderStatus(status)) for order_id, customer_id, status in rows)
+async def ask_to_cancel(connection: AsyncConnection, order_id: UUID) -> None:
+    """Note that a cancellation was accepted."""
+    await connection.execute(_ASK, {"order_id": order_id})
 
-    def advance(self, order_id: UUID, customer_id: str, status: OrderStatus) -> OrderStatusChanged | None:
-        """Move an order on, and return what that tells; None where the news is old."""
-        owner, known = self._known.get(order_id, (None, OrderStatus.PLACED))
-        if owner is None:  # its row was committed before anybody could hear of it
-            raise RejectRecord(f"checkout has accepted no order {order_id}")
-        if owner != customer_id:
-            raise RejectRecord(f"order {order_id} belongs to another customer")
-        if not follows(status, known):
-            return None
-        self._known[order_id] = (owner, status)
-        self._changed[order_id] = status
-        return OrderStatusChanged(order_id=order_id, customer_id=customer_id, status=status)
 
-    async def save(self, connection: AsyncConnection) -> None:
-        """Write the statuses that changed."""
-        if self._changed:
-            places = {"ids": list(self._changed), "statuses": [status.value for status in self._changed.values()]}
-            await connection.execute(_SET_STATUSES, places)
+def progress_of(row: Any) -> Progress:
+    """Return how far an order is, by its row."""
+    return Progress(
+        OrderStatus(row.status),
+        Cancellation(row.cancellation) if row.cancellation else None,
+        OrderStatus(row.withheld) if row.withheld else None,
+    )
 
 
 class PriceList:

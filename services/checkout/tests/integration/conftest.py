@@ -11,7 +11,7 @@ from chassis.migrate import MigrationSettings, migrate
 from checkout.api import router
 from checkout.handlers import processor
 from checkout.settings import Settings
-from contracts import OrderPlaced
+from contracts import OrderCancelled, OrderPlaced
 from waybill.local import shop
 from waybill.stack import Stack
 from waybill.token.signing import Signer
@@ -38,7 +38,9 @@ def open_checkout(migrated: Stack) -> Opened:
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[httpx.AsyncClient]:
-        app = chassis.create_app(settings, processor=processor, routers=[router], publishes=[OrderPlaced])
+        app = chassis.create_app(
+            settings, processor=processor, routers=[router], publishes=[OrderPlaced, OrderCancelled]
+        )
         async with LifespanManager(app, startup_timeout=30, shutdown_timeout=10) as manager:
             transport = httpx.ASGITransport(app=manager.app)
             async with httpx.AsyncClient(transport=transport, base_url="http://checkout") as client:

@@ -5,7 +5,8 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from checkout.store import PriceList, Statuses
+from checkout.statuses import Statuses
+from checkout.store import PriceList
 from contracts import Money, OrderStatus, ProductListed, StockReserved
 from waybill.stack import Stack
 

@@ -3,8 +3,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checkout.domain import (
+    ENDS,
     RANKS,
+    Cancellation,
     MixedCurrenciesError,
+    Progress,
     TotalTooLargeError,
     UnknownSkusError,
     body_digest,
@@ -77,3 +80,81 @@ def test_every_status_has_a_rank_and_no_end_follows_another() -> None:
 def test_the_digest_tells_bodies_apart_and_not_their_spelling() -> None:
     assert body_digest({"a": 1, "b": [2]}) == body_digest({"b": [2], "a": 1})
     assert body_digest({"a": 1}) != body_digest({"a": 2})
+
+
+@pytest.mark.parametrize("status", sorted(set(OrderStatus) - ENDS))
+def test_an_order_under_way_can_be_cancelled_and_asking_again_changes_nothing(status: OrderStatus) -> None:
+    progress = Progress(status)
+    assert progress.ask()
+    assert progress.ask()
+    assert progress == Progress(status, Cancellation.ASKED)
+
+
+@pytest.mark.parametrize("end", sorted(ENDS))
+def test_an_order_that_has_ended_can_not_be_cancelled(end: OrderStatus) -> None:
+    progress = Progress(end)
+    assert not progress.ask()
+    assert progress == Progress(end)
+
+
+def test_an_order_goes_on_while_its_cancellation_is_unanswered_but_does_not_end() -> None:
+    progress = Progress(OrderStatus.PLACED, Cancellation.ASKED)
+    assert progress.learn(OrderStatus.RESERVED)
+    assert not progress.learn(OrderStatus.EXPIRED)
+    assert progress == Progress(OrderStatus.RESERVED, Cancellation.ASKED, OrderStatus.EXPIRED)
+
+
+@pytest.mark.parametrize("verdict", [None, *sorted(ENDS - {OrderStatus.SHIPPED})])
+def test_a_granted_cancellation_is_the_end_whatever_waited(verdict: OrderStatus | None) -> None:
+    progress = Progress(OrderStatus.RESERVED, Cancellation.ASKED, verdict)
+    assert progress.answer(Cancellation.GRANTED)
+    assert progress == Progress(OrderStatus.CANCELLED, Cancellation.GRANTED)
+
+
+def test_a_refused_cancellation_lets_the_end_out_that_waited() -> None:
+    progress = Progress(OrderStatus.PAID, Cancellation.ASKED, OrderStatus.SHIPPED)
+    assert progress.answer(Cancellation.REFUSED)
+    assert progress == Progress(OrderStatus.SHIPPED, Cancellation.REFUSED)
+
+
+def test_a_refused_cancellation_without_an_end_leaves_the_order_as_it_is() -> None:
+    progress = Progress(OrderStatus.PAID, Cancellation.ASKED)
+    assert not progress.answer(Cancellation.REFUSED)
+    assert progress.learn(OrderStatus.SHIPPED)
+    assert progress == Progress(OrderStatus.SHIPPED, Cancellation.REFUSED)
+
+
+def test_what_left_the_house_waits_before_any_other_verdict() -> None:
+    for news in ([OrderStatus.SHIPPED, OrderStatus.EXPIRED], [OrderStatus.EXPIRED, OrderStatus.SHIPPED]):
+        progress = Progress(OrderStatus.PAID, Cancellation.ASKED)
+        assert [progress.learn(each) for each in news] == [False, False]
+        assert progress.withheld is OrderStatus.SHIPPED
+
+
+@pytest.mark.parametrize("first", [Cancellation.GRANTED, Cancellation.REFUSED])
+@pytest.mark.parametrize("second", [Cancellation.GRANTED, Cancellation.REFUSED])
+def test_the_first_answer_counts(first: Cancellation, second: Cancellation) -> None:
+    progress = Progress(OrderStatus.PAID, Cancellation.ASKED)
+    progress.answer(first)
+    assert not progress.answer(second)
+    assert progress.cancellation is first
+
+
+steps = st.lists(st.sampled_from([*OrderStatus, "ask", Cancellation.GRANTED, Cancellation.REFUSED]), max_size=20)
+
+
+@given(steps)
+def test_whatever_happens_a_status_never_goes_back_and_an_order_ends_once(steps: list[OrderStatus | str]) -> None:
+    progress, told = Progress(OrderStatus.PLACED), [OrderStatus.PLACED]
+    for step in steps:
+        waits = progress.cancellation is Cancellation.ASKED
+        if step == "ask":
+            assert progress.ask() == (told[-1] not in ENDS)
+        elif isinstance(step, Cancellation):
+            told += [progress.status] if progress.answer(step) else []
+        elif isinstance(step, OrderStatus) and progress.learn(step):
+            told.append(progress.status)
+            assert not (waits and told[-1] in ENDS)
+    assert [RANKS[status] for status in told] == sorted({RANKS[status] for status in told})
+    assert sum(status in ENDS for status in told) <= 1
+    assert progress.status is told[-1]

@@ -2,8 +2,11 @@ from uuid import UUID
 
 import pytest
 
+from checkout.domain import Cancellation, Progress
 from checkout.handlers import (
+    note_cancelled,
     note_paid,
+    note_refused,
     note_rejected,
     note_released,
     note_reserved,
@@ -11,15 +14,18 @@ from checkout.handlers import (
     processor,
     take_price,
 )
-from checkout.store import PriceList, Statuses
+from checkout.statuses import Statuses
+from checkout.store import PriceList
 from contracts import (
     CONSUMES,
+    CancellationRefused,
     Money,
     OrderStatus,
     OrderStatusChanged,
     PaymentCaptured,
     ProductListed,
     ReleaseReason,
+    ShipmentCancelled,
     ShipmentDispatched,
     StockRejected,
     StockReleased,
@@ -33,6 +39,8 @@ RESERVED = StockReserved(**ANNA, lines=[])
 REJECTED = StockRejected(**ANNA, short_skus=["cup"])
 PAID = PaymentCaptured(**ANNA, amount=Money(amount_minor=1, currency="EUR"), charge_id="ch_1", invoice_number="INV-1")
 SHIPPED = ShipmentDispatched(**ANNA, shipment_id=UUID(int=2), lines=[])
+CANCELLED = ShipmentCancelled(**ANNA)
+REFUSED = CancellationRefused(**ANNA)
 
 
 def released(reason: ReleaseReason) -> StockReleased:
@@ -40,7 +48,11 @@ def released(reason: ReleaseReason) -> StockReleased:
 
 
 def statuses(status: OrderStatus = OrderStatus.PLACED) -> Statuses:
-    return Statuses([(ORDER, "anna", status)])
+    return Statuses([(ORDER, "anna", Progress(status))])
+
+
+def cancelling(status: OrderStatus = OrderStatus.PLACED) -> Statuses:
+    return Statuses([(ORDER, "anna", Progress(status, Cancellation.ASKED))])
 
 
 def said(change: OrderStatusChanged | None) -> str | None:
@@ -82,6 +94,29 @@ def test_an_end_stays_the_end() -> None:
     assert note_released(released(ReleaseReason.DECLINED), known) is None
 
 
+def test_a_cancellation_that_came_in_time_is_the_end_whatever_inventory_says_before_or_after() -> None:
+    for news in ([], [released(ReleaseReason.CANCELLED)], [released(ReleaseReason.EXPIRED)]):
+        known = cancelling()
+        assert [note_released(each, known) for each in news] == [None] * len(news)
+        assert said(note_cancelled(CANCELLED, known)) == "cancelled"
+        assert note_released(released(ReleaseReason.CANCELLED), known) is None
+        assert note_cancelled(CANCELLED, known) is None
+
+
+def test_a_rejection_waits_for_the_answer_to_a_cancellation() -> None:
+    known = cancelling()
+    assert note_rejected(REJECTED, known) is None
+    assert said(note_cancelled(CANCELLED, known)) == "cancelled"
+
+
+def test_a_refused_cancellation_ends_as_shipped_once_the_parcel_is_known() -> None:
+    known = cancelling()
+    assert note_shipped(SHIPPED, known) is None
+    assert said(note_paid(PAID, known)) == "paid"
+    assert said(note_refused(REFUSED, known)) == "shipped"
+    assert note_shipped(SHIPPED, known) is None
+
+
 def test_an_order_that_checkout_never_accepted_is_a_dead_letter() -> None:
     with pytest.raises(RejectRecord, match="accepted no order"):
         note_reserved(RESERVED, Statuses([]))
@@ -89,7 +124,7 @@ def test_an_order_that_checkout_never_accepted_is_a_dead_letter() -> None:
 
 def test_news_under_another_customers_name_are_a_dead_letter() -> None:
     with pytest.raises(RejectRecord, match="another customer"):
-        note_reserved(RESERVED, Statuses([(ORDER, "ben", OrderStatus.PLACED)]))
+        note_reserved(RESERVED, Statuses([(ORDER, "ben", Progress(OrderStatus.PLACED))]))
 
 
 def test_a_listing_emits_nothing() -> None:

@@ -25,6 +25,19 @@ class ShipmentRow(Tables, table=True):
     )
 
 
+class CancellationRow(Tables, table=True):
+    """What was decided about an order's cancellation."""
+
+    __tablename__ = "cancellations"
+
+    order_id: UUID = Field(primary_key=True)
+    customer_id: str
+    granted: bool
+    decided_at: dt.datetime = Field(
+        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=text("now()"))
+    )
+
+
 class ShipmentLine(Tables, table=True):
     """What of one product is in a shipment."""
 

@@ -4,17 +4,18 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from uuid import UUID
+from uuid import UUID, uuid5
 
 
 class ReservationState(StrEnum):
-    """Where a reservation is; rejected, released and shipped are ends."""
+    """Where a reservation is; rejected, released, shipped and cancelled are ends."""
 
     REJECTED = "rejected"
     HELD = "held"
     ALLOCATED = "allocated"
     RELEASED = "released"
     SHIPPED = "shipped"
+    CANCELLED = "cancelled"  # before it was made: nothing was ever held
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,12 @@ class Reservation:
     customer_id: str
     state: ReservationState
     lines: Mapping[str, int]
+    paid: bool = False  # its payment came, and was answered
+
+    @property
+    def is_held(self) -> bool:
+        """Tell whether units are held, paid for or not."""
+        return self.state in {ReservationState.HELD, ReservationState.ALLOCATED}
 
 
 def demanded(lines: Iterable[tuple[str, int]]) -> dict[str, int]:
@@ -60,3 +67,8 @@ def demanded(lines: Iterable[tuple[str, int]]) -> dict[str, int]:
 def shortages(wanted: Mapping[str, int], stock: Mapping[str, Stock]) -> list[str]:
     """Return the products of which less is free than wanted."""
     return sorted(sku for sku, units in wanted.items() if stock.get(sku, Stock()).free < units)
+
+
+def expiry_id_of(order_id: UUID) -> str:
+    """Return the event id of the command that lets an order's reservation expire: there is one for good."""
+    return str(uuid5(order_id, "expiry"))

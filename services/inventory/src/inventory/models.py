@@ -3,7 +3,7 @@
 import datetime as dt
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, text
+from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Index, text
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
@@ -40,16 +40,29 @@ class StockRow(Tables, table=True):
 
 
 class ReservationRow(Tables, table=True):
-    """Where an order's reservation is."""
+    """Where an order's reservation is, whether its payment came, and whether a sweep has told it to expire."""
 
     __tablename__ = "reservations"
     __table_args__ = (
-        CheckConstraint("state IN ('rejected', 'held', 'allocated', 'released', 'shipped')", "state_is_known"),
+        CheckConstraint(
+            "state IN ('rejected', 'held', 'allocated', 'released', 'shipped', 'cancelled')", "state_is_known"
+        ),
+        CheckConstraint("paid OR state NOT IN ('allocated', 'shipped')", "what_goes_out_is_paid_for"),
+        Index(
+            "reservations_that_may_expire",
+            "reserved_at",
+            postgresql_where=text("state = 'held' AND NOT expiry_told"),
+        ),
     )
 
     order_id: UUID = Field(primary_key=True)
     customer_id: str
     state: str
+    reserved_at: dt.datetime = Field(
+        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=text("now()"))
+    )
+    paid: bool = False
+    expiry_told: bool = False
 
 
 class ReservationLine(Tables, table=True):

@@ -1,4 +1,4 @@
-"""What the stand-in decides about a charge: the payment token's prefix alone says it."""
+"""What the stand-in decides about charges and refunds: the payment token's prefix alone says it."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,40 +6,52 @@ from hashlib import sha256
 
 
 class Answer(StrEnum):
-    """How one request for a charge ends."""
+    """How one request for a charge or a refund ends."""
 
-    CAPTURED = "captured"
+    MOVED = "moved"
     DECLINED = "declined"
     UNAVAILABLE = "unavailable"  # nothing happened; try again under the same key
     SILENCE = "silence"  # the money moved, and nobody hears of it
-    CONFLICT = "conflict"  # the key stands for another charge
+    CONFLICT = "conflict"  # the key stands for something else
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What a token makes of the attempts under one idempotency key, counted from 1."""
+class Course:
+    """How the attempts under one idempotency key go, counted from 1."""
 
-    captures_on: int | None
+    moves_on: int | None = 1  # the attempt that moves the money; None: none does
     answers_from: int = 1
-    decline_reason: str | None = None
 
     def answer(self, attempt: int, *, same_body: bool) -> Answer:
         """Say how this attempt ends."""
         if not same_body:
             return Answer.CONFLICT
-        if self.captures_on is None:
+        if self.moves_on is None:
             return Answer.DECLINED
-        if attempt < self.captures_on:
+        if attempt < self.moves_on:
             return Answer.UNAVAILABLE
-        return Answer.CAPTURED if attempt >= self.answers_from else Answer.SILENCE
+        return Answer.MOVED if attempt >= self.answers_from else Answer.SILENCE
 
 
-UNKNOWN_TOKEN = Plan(captures_on=None, decline_reason="unknown token")
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a token makes of its charge, and of that charge's refund."""
+
+    charge: Course = Course()
+    refund: Course = Course()
+    decline_reason: str = "declined"
+
+
+SILENT_ONCE, THIRD_TIME_LUCKY, NEVER = Course(answers_from=2), Course(moves_on=3), Course(moves_on=None)
+
+UNKNOWN_TOKEN = Plan(charge=NEVER, decline_reason="unknown token")
 PLANS = {
-    "tok_ok": Plan(captures_on=1),
-    "tok_declined": Plan(captures_on=None, decline_reason="declined by the issuer"),
-    "tok_timeout_after_charge": Plan(captures_on=1, answers_from=2),
-    "tok_flaky": Plan(captures_on=3),
+    "tok_ok": Plan(),
+    "tok_declined": Plan(charge=NEVER, decline_reason="declined by the issuer"),
+    "tok_timeout_after_charge": Plan(charge=SILENT_ONCE),
+    "tok_flaky": Plan(charge=THIRD_TIME_LUCKY),
+    "tok_refund_timeout": Plan(refund=SILENT_ONCE),
+    "tok_refund_flaky": Plan(refund=THIRD_TIME_LUCKY),
 }
 
 
@@ -49,5 +61,5 @@ def plan_for(token: str) -> Plan:
 
 
 def body_digest(*fields: str | int) -> bytes:
-    """Return what tells one charge from another under the same key (the fields hold no control characters)."""
+    """Return what tells one request from another under the same key (the fields hold no control characters)."""
     return sha256("\n".join(map(str, fields)).encode()).digest()

@@ -32,6 +32,21 @@ class IdempotencyKey(Tables, table=True):
     created_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False, server_default=func.now()))
 
 
+class Refund(Tables, table=True):
+    """Under which key a charge is refunded, once, and how often that was asked."""
+
+    __tablename__ = "refunds"
+    __table_args__ = (UniqueConstraint("client", "key"),)
+
+    charge_id: str = Field(primary_key=True)
+    client: str
+    key: str
+    body_digest: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    refund_id: str = Field(unique=True)
+    attempts: int
+    created_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False, server_default=func.now()))
+
+
 class LedgerEntry(Tables, table=True):
     """Money that moved. Written with the key's record in one statement, never changed."""
 
@@ -43,6 +58,8 @@ class LedgerEntry(Tables, table=True):
     idempotency_key: str
     reference: str
     kind: str
+    payment_token: str | None
+    refund_id: str | None = Field(unique=True)
     amount_minor: int = Field(sa_column=Column(BigInteger, nullable=False))
     currency: str
     at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False, server_default=func.now()))

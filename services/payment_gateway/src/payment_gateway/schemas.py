@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from payment_gateway.models import Kind
 
 Text = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
-IdempotencyKey = Annotated[Text, Header(description="one charge a key, whatever happens on the way")]
+IdempotencyKey = Annotated[Text, Header(description="one movement of money a key, whatever happens on the way")]
 
 
 class Amount(BaseModel, frozen=True, extra="forbid"):
@@ -34,11 +34,28 @@ class ChargeAnswer(BaseModel, frozen=True):
     status: Literal["captured"] = "captured"
 
 
+class RefundRequest(BaseModel, frozen=True, extra="forbid"):
+    """A request to give a whole charge back."""
+
+    charge_id: Text
+    amount: Amount
+    reference: Text
+
+
+class RefundAnswer(BaseModel, frozen=True):
+    """Money that went back."""
+
+    refund_id: str
+    charge_id: str
+    status: Literal["refunded"] = "refunded"
+
+
 class Entry(BaseModel, frozen=True):
     """Money that moved."""
 
     seq: int
     charge_id: str
+    refund_id: str | None
     idempotency_key: str
     reference: str
     kind: Kind

@@ -1,19 +1,50 @@
-"""The stand-in's statements: a charge is one round trip, and one transaction by itself."""
+"""The stand-in's statements: what moves money is one round trip, and one transaction by itself."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 from uuid import uuid4
 
-from sqlalchemy import Integer, Row, Table, bindparam, insert, literal_column, select
-from sqlalchemy import cast as sql_cast
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import Row, text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql import Executable
 
-from payment_gateway.models import IdempotencyKey, Kind, LedgerEntry
+from payment_gateway.models import Kind
 
-keys = cast("Table", IdempotencyKey.__table__)  # type: ignore[attr-defined]  # SQLModel does not declare it
-ledger = cast("Table", LedgerEntry.__table__)  # type: ignore[attr-defined]  # likewise
+# The attempt is counted under its key's row lock and, on the attempt that moves the money, the ledger written with it.
+# A second request under the key waits for the first; one with another body changes nothing.
+_CHARGE = text(f"""
+WITH counted AS (
+    INSERT INTO idempotency_keys AS k (client, key, body_digest, charge_id, attempts)
+    VALUES (:client, :key, :body_digest, :made, 1)
+    ON CONFLICT (client, key) DO UPDATE
+        SET attempts = k.attempts + CAST(k.body_digest = excluded.body_digest AS int)
+    RETURNING attempts, charge_id AS made, body_digest = :body_digest AS same),
+moved AS (
+    INSERT INTO ledger (charge_id, idempotency_key, reference, kind, amount_minor, currency, payment_token)
+    SELECT made, :key, :reference, '{Kind.CAPTURE}', CAST(:amount_minor AS bigint), :currency, :payment_token
+    FROM counted
+    WHERE same AND attempts = CAST(:moves_on AS int))
+SELECT attempts, made, same FROM counted""")  # noqa: S608  # a constant
+
+_REFUND = text(f"""
+WITH counted AS (
+    INSERT INTO refunds AS r (charge_id, client, key, body_digest, refund_id, attempts)
+    VALUES (:charge_id, :client, :key, :body_digest, :made, 1)
+    ON CONFLICT (charge_id) DO UPDATE SET attempts = r.attempts
+        + CAST((r.client, r.key, r.body_digest) = (excluded.client, excluded.key, excluded.body_digest) AS int)
+    RETURNING attempts, refund_id AS made, (client, key, body_digest) = (:client, :key, :body_digest) AS same),
+moved AS (
+    INSERT INTO ledger (charge_id, refund_id, idempotency_key, reference, kind, amount_minor, currency)
+    SELECT :charge_id, made, :key, :reference, '{Kind.REFUND}', CAST(:amount_minor AS bigint), :currency
+    FROM counted
+    WHERE same AND attempts = CAST(:moves_on AS int))
+SELECT attempts, made, same FROM counted""")  # noqa: S608  # a constant
+
+_CAPTURED = text(f"""
+SELECT l.amount_minor, l.currency, l.payment_token FROM ledger l JOIN idempotency_keys k USING (charge_id)
+WHERE l.charge_id = :charge_id AND l.kind = '{Kind.CAPTURE}' AND k.client = :client""")  # noqa: S608  # a constant
+
+_ENTRIES = text("SELECT * FROM ledger WHERE seq > :after ORDER BY seq LIMIT :most")
 
 
 class Charge(NamedTuple):
@@ -25,56 +56,49 @@ class Charge(NamedTuple):
     reference: str
     amount_minor: int
     currency: str
+    payment_token: str
+
+
+class Refund(NamedTuple):
+    """What a client wants back under its key."""
+
+    client: str
+    key: str
+    body_digest: bytes
+    reference: str
+    amount_minor: int
+    currency: str
+    charge_id: str
 
 
 class Attempt(NamedTuple):
-    """What the key's record says after this attempt."""
+    """What the key's record says after this attempt; `made` is the id of the charge or refund."""
 
     number: int
-    charge_id: str
+    made: str
     same_body: bool
 
 
-def _charge_statement() -> Executable:
-    """Count the attempt under its key's row lock and, on the attempt that captures, write the ledger with it.
-
-    A second request under the key waits for the first; one with another body changes nothing.
-    """
-    asked = upsert(keys).values(
-        {name: bindparam(name) for name in ("client", "key", "body_digest", "charge_id")} | {"attempts": 1}
-    )
-    same_body = keys.c.body_digest == asked.excluded.body_digest
-    counted = (
-        asked.on_conflict_do_update(
-            index_elements=[keys.c.client, keys.c.key],
-            set_={"attempts": keys.c.attempts + sql_cast(same_body, Integer)},
-        )
-        .returning(keys.c.attempts, keys.c.charge_id, (keys.c.body_digest == bindparam("body_digest")).label("same"))
-        .cte("counted")
-    )
-    entry = {
-        "charge_id": counted.c.charge_id,
-        "idempotency_key": bindparam("key", type_=keys.c.key.type),
-        "reference": bindparam("reference", type_=ledger.c.reference.type),
-        "kind": literal_column(f"'{Kind.CAPTURE}'"),
-        "amount_minor": bindparam("amount_minor", type_=ledger.c.amount_minor.type),
-        "currency": bindparam("currency", type_=ledger.c.currency.type),
-    }
-    due = select(*entry.values()).where(counted.c.same, counted.c.attempts == bindparam("captures_on", type_=Integer()))
-    captured = insert(ledger).from_select(list(entry), due).cte("captured")
-    return select(counted.c.attempts, counted.c.charge_id, counted.c.same).add_cte(captured)
+async def charge(connection: AsyncConnection, asked: Charge, moves_on: int | None) -> Attempt:
+    """Count an attempt; it takes the money if it is the one that does. Never twice for a key."""
+    parameters = asked._asdict() | {"moves_on": moves_on, "made": f"ch_{uuid4().hex}"}
+    return Attempt._make((await connection.execute(_CHARGE, parameters)).one())
 
 
-CHARGE = _charge_statement()
+async def refund(connection: AsyncConnection, asked: Refund, moves_on: int | None) -> Attempt:
+    """Count an attempt; it gives the money back if it is the one that does. Never twice for a charge."""
+    parameters = asked._asdict() | {"moves_on": moves_on, "made": f"re_{uuid4().hex}"}
+    try:
+        return Attempt._make((await connection.execute(_REFUND, parameters)).one())
+    except IntegrityError:  # the key refunds another charge
+        return Attempt(0, "", same_body=False)
 
 
-async def charge(connection: AsyncConnection, asked: Charge, captures_on: int | None) -> Attempt:
-    """Count an attempt; it moves the money if it is the one that captures. Never twice for a key."""
-    parameters = asked._asdict() | {"captures_on": captures_on, "charge_id": f"ch_{uuid4().hex}"}
-    return Attempt._make((await connection.execute(CHARGE, parameters)).one())
+async def captured(connection: AsyncConnection, client: str, charge_id: str) -> Row[Any] | None:
+    """Return what a client's charge took, and with which token; None: it took nothing, or is not this client's."""
+    return (await connection.execute(_CAPTURED, {"client": client, "charge_id": charge_id})).first()
 
 
 async def entries(connection: AsyncConnection, after: int, limit: int) -> Sequence[Row[Any]]:
-    """Return the next entries behind `after`, oldest first; complete once no charge is under way."""
-    page = select(ledger).where(ledger.c.seq > after).order_by(ledger.c.seq).limit(limit)
-    return (await connection.execute(page)).all()
+    """Return the next entries behind `after`, oldest first; complete once no request is under way."""
+    return (await connection.execute(_ENTRIES, {"after": after, "most": limit})).all()

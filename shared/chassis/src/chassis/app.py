@@ -16,6 +16,7 @@ from chassis.database import Database
 from chassis.edge import Edge
 from chassis.publishing import Publisher
 from chassis.settings import ServiceSettings
+from chassis.sweeping import Sweep, Sweeper
 from chassis.tokens import Tokens
 from chassis.workers import Running, Start
 from exactly_once import Codec, Event, KafkaSettings, Loop, Outbox, Processor, Registry, Relay
@@ -33,6 +34,7 @@ class Parts:
     processor: Processor | None = None
     routers: Iterable[APIRouter] = ()
     publishes: Iterable[type[Event]] = ()
+    sweeps: Iterable[Sweep] = ()
     resources: Resources | None = None
     state: dict[str, Any] = field(default_factory=dict)
 
@@ -40,8 +42,9 @@ class Parts:
 def create_app(settings: ServiceSettings, **parts: Any) -> FastAPI:
     """Make a service from its parts (see `Parts`).
 
-    `processor` consumes; `publishes` names the events that its HTTP requests tell, which is what it needs an outbox
-    and a relay for; `resources` opens what its calls ask for by type; `state` is put into the app's state.
+    `processor` consumes; `publishes` names the events that go out by the outbox, which is what it needs an outbox
+    and a relay for, `sweeps` find the commands among them that time makes due; `resources` opens what its calls ask
+    for by type; `state` is put into the app's state.
     """
     known = Parts(**parts)
     app = FastAPI(
@@ -116,6 +119,9 @@ async def _start_workers(app: FastAPI, settings: ServiceSettings, parts: Parts, 
         relay = Relay(settings.service, engine=database.engine, kafka=kafka)
         app.state.publisher = Publisher(app.state.database, Outbox(codec), relay)
         app.state.workers["relay"] = Running("relay", relay)
+        if parts.sweeps:
+            sweeper = Sweeper(parts.sweeps, engine=database.engine, outbox=Outbox(codec), relay=relay)
+            app.state.workers["sweeps"] = Running("sweeps", sweeper)
     if parts.processor is not None:
         resources = await opened.enter_async_context(parts.resources(settings)) if parts.resources else []
         loop = Loop(

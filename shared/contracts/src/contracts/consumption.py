@@ -1,11 +1,17 @@
 """Which events each service handles; its processor must name the same."""
 
 from contracts.events import (
+    AllocationFailed,
+    CancellationRefused,
     ChargePayment,
+    ExpireReservation,
+    OrderCancelled,
     OrderPlaced,
     PaymentCaptured,
     PaymentDeclined,
     ProductListed,
+    RefundPayment,
+    ShipmentCancelled,
     ShipmentDispatched,
     StockAllocated,
     StockRejected,
@@ -15,10 +21,34 @@ from contracts.events import (
 from exactly_once import Event
 
 CONSUMES: dict[str, tuple[type[Event], ...]] = {
-    "checkout": (StockReserved, StockRejected, StockReleased, PaymentCaptured, ShipmentDispatched, ProductListed),
-    "inventory": (OrderPlaced, PaymentCaptured, PaymentDeclined, ShipmentDispatched),
-    "accounting": (OrderPlaced, StockReserved, ChargePayment),
-    "fulfillment": (StockAllocated,),
+    "checkout": (
+        StockReserved,
+        StockRejected,
+        StockReleased,
+        PaymentCaptured,
+        ShipmentDispatched,
+        ShipmentCancelled,
+        CancellationRefused,
+        ProductListed,
+    ),
+    "inventory": (
+        OrderPlaced,
+        PaymentCaptured,
+        PaymentDeclined,
+        ShipmentDispatched,
+        ShipmentCancelled,
+        ExpireReservation,
+    ),
+    "accounting": (
+        OrderPlaced,
+        StockReserved,
+        StockReleased,
+        AllocationFailed,
+        ShipmentCancelled,
+        ChargePayment,
+        RefundPayment,
+    ),
+    "fulfillment": (StockAllocated, OrderCancelled),
 }
 
 

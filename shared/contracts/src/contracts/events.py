@@ -28,6 +28,14 @@ class OrderPlaced(Event, topic="orders", key="customer_id"):
     placed_at: Instant
 
 
+class OrderCancelled(Event, topic="orders", key="customer_id"):
+    """The customer asked to cancel, and checkout passed it on; fulfillment decides."""
+
+    order_id: UUID
+    customer_id: CustomerId
+    asked_at: Instant
+
+
 class StockReserved(Event, topic="orders.stock", key="customer_id"):
     """Every line of the order is held."""
 
@@ -50,6 +58,13 @@ class StockAllocated(Event, topic="orders.stock", key="customer_id"):
     order_id: UUID
     customer_id: CustomerId
     lines: list[StockLine]
+
+
+class AllocationFailed(Event, topic="orders.stock", key="customer_id"):
+    """The payment came, but nothing is held for it any more: the money must go back."""
+
+    order_id: UUID
+    customer_id: CustomerId
 
 
 class StockReleased(Event, topic="orders.stock", key="customer_id"):
@@ -79,6 +94,16 @@ class PaymentDeclined(Event, topic="orders.billing", key="customer_id"):
     reason: Reason
 
 
+class PaymentRefunded(Event, topic="orders.billing", key="customer_id"):
+    """The whole charge went back to the customer."""
+
+    order_id: UUID
+    customer_id: CustomerId
+    amount: Money
+    charge_id: Label
+    refund_id: Label
+
+
 class ShipmentDispatched(Event, topic="orders.shipping", key="customer_id"):
     """The parcel left. The order ends here."""
 
@@ -86,6 +111,20 @@ class ShipmentDispatched(Event, topic="orders.shipping", key="customer_id"):
     customer_id: CustomerId
     shipment_id: UUID
     lines: list[StockLine]
+
+
+class ShipmentCancelled(Event, topic="orders.shipping", key="customer_id"):
+    """The cancellation came in time: nothing has left, and nothing will. The order ends here."""
+
+    order_id: UUID
+    customer_id: CustomerId
+
+
+class CancellationRefused(Event, topic="orders.shipping", key="customer_id"):
+    """The cancellation came too late: the parcel had left."""
+
+    order_id: UUID
+    customer_id: CustomerId
 
 
 class OrderStatusChanged(Event, topic="orders.status", key="order_id"):
@@ -113,16 +152,39 @@ class ChargePayment(Event, topic="accounting.commands", key="customer_id"):
     payment_token: Label
 
 
+class RefundPayment(Event, topic="accounting.commands", key="customer_id"):
+    """Accounting tells itself to give a whole charge back, with `<order id>:refund` as the idempotency key."""
+
+    order_id: UUID
+    customer_id: CustomerId
+    amount: Money
+    charge_id: Label
+
+
+class ExpireReservation(Event, topic="inventory.commands", key="customer_id"):
+    """Inventory tells itself that a reservation has been held long enough."""
+
+    order_id: UUID
+    customer_id: CustomerId
+
+
 EVENTS: tuple[type[Event], ...] = (
     OrderPlaced,
+    OrderCancelled,
     StockReserved,
     StockRejected,
     StockAllocated,
+    AllocationFailed,
     StockReleased,
     PaymentCaptured,
     PaymentDeclined,
+    PaymentRefunded,
     ShipmentDispatched,
+    ShipmentCancelled,
+    CancellationRefused,
     OrderStatusChanged,
     ProductListed,
     ChargePayment,
+    RefundPayment,
+    ExpireReservation,
 )

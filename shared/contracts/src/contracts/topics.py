@@ -68,6 +68,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic("orders.status", "checkout", retention_ms=None),
     Topic("products", "inventory", retention_ms=None),
     Topic("accounting.commands", "accounting"),
+    Topic("inventory.commands", "inventory"),
     # twice the size: whatever a topic takes must fit into a dead letter together with its provenance
     *(
         Topic(dead_letters(service), service, retention_ms=30 * DAY_MS, max_record_bytes=2 * MIB)

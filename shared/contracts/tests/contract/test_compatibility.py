@@ -68,14 +68,31 @@ def test_who_consumes_what_is_as_the_saga_says() -> None:
     consumed = {service: sorted(event.__name__ for event in handled) for service, handled in CONSUMES.items()}
     assert consumed == {
         "checkout": [
+            "CancellationRefused",
             "PaymentCaptured",
             "ProductListed",
+            "ShipmentCancelled",
             "ShipmentDispatched",
             "StockRejected",
             "StockReleased",
             "StockReserved",
         ],
-        "inventory": ["OrderPlaced", "PaymentCaptured", "PaymentDeclined", "ShipmentDispatched"],
-        "accounting": ["ChargePayment", "OrderPlaced", "StockReserved"],
-        "fulfillment": ["StockAllocated"],
+        "inventory": [
+            "ExpireReservation",
+            "OrderPlaced",
+            "PaymentCaptured",
+            "PaymentDeclined",
+            "ShipmentCancelled",
+            "ShipmentDispatched",
+        ],
+        "accounting": [
+            "AllocationFailed",
+            "ChargePayment",
+            "OrderPlaced",
+            "RefundPayment",
+            "ShipmentCancelled",
+            "StockReleased",
+            "StockReserved",
+        ],
+        "fulfillment": ["OrderCancelled", "StockAllocated"],
     }

@@ -11,11 +11,11 @@ from pydantic import ValidationError
 
 from exactly_once.avro import full_name
 from exactly_once.batch import Entry, Record
+from exactly_once.edge import Schemas
 from exactly_once.envelope import ID, MAX_ID_LENGTH, Headers, Provenance, headers_of, text_header
 from exactly_once.errors import RejectRecord
 from exactly_once.event import Event
 from exactly_once.redrive import redrive_of
-from exactly_once.registry import Registry
 
 MAGIC = 0
 WIRE_HEADER = struct.Struct(">bI")
@@ -46,7 +46,7 @@ class _Writer(NamedTuple):
 class Codec:
     """Encodes the events that a service emits, decodes those that it handles. Made by `Codec.open`."""
 
-    def __init__(self, registry: Registry, source: str, handles: Iterable[type[Event]]) -> None:
+    def __init__(self, registry: Schemas, source: str, handles: Iterable[type[Event]]) -> None:
         self._registry = registry
         self._source = source
         self._handles = {full_name(event_type): event_type for event_type in handles}
@@ -56,7 +56,7 @@ class Codec:
     @classmethod
     async def open(
         cls,
-        registry: Registry,
+        registry: Schemas,
         source: str,
         *,
         emits: Iterable[type[Event]],

@@ -18,10 +18,10 @@ from exactly_once.batch import Batch, Entry, Positions
 from exactly_once.calls import Calls
 from exactly_once.codec import Codec
 from exactly_once.decide import Decider
+from exactly_once.edge import Edge
 from exactly_once.inbox import Inbox
-from exactly_once.kafka.consumer import GroupConsumer
+from exactly_once.kafka.cluster import edge_to
 from exactly_once.kafka.membership import Membership
-from exactly_once.kafka.producer import TransactionalProducer
 from exactly_once.kafka.settings import KafkaSettings
 from exactly_once.processor import Processor
 from exactly_once.pruning import CLAIMS_KEPT, EVERY_S, Pruning
@@ -38,7 +38,7 @@ class Loop(Worker):
     """Consumes for one processor: one consumer, one transactional producer, one transaction each a batch."""
 
     def __init__(
-        self, processor: Processor, *, engine: AsyncEngine, kafka: KafkaSettings, codec: Codec, **options: Any
+        self, processor: Processor, *, engine: AsyncEngine, kafka: KafkaSettings | Edge, codec: Codec, **options: Any
     ) -> None:
         """Prepare. Options: `instance` (a stable name, "1"), `resources` (what call functions ask for), `claims_kept`.
 
@@ -50,8 +50,9 @@ class Loop(Worker):
         self._inbox = Inbox(processor.name)
         self._decider = Decider(processor, engine, self._inbox, codec)
         self._calls = Calls(processor, options.get("resources", ()))
-        self._consumer = GroupConsumer(kafka, processor.name, processor.topics)
-        self._producer = TransactionalProducer(kafka, processor.name, options.get("instance", "1"))
+        edge = edge_to(kafka)
+        self._consumer = edge.consumer(processor.name, processor.topics)
+        self._producer = edge.producer(processor.name, options.get("instance", "1"))
         self._recovery = Recovery(engine, self._inbox, self._consumer, self._producer)
         kept, every_s = options.get("claims_kept", CLAIMS_KEPT), options.get("prune_every_s", EVERY_S)
         self._pruning = Pruning(engine, self._inbox, kept, every_s)

@@ -32,10 +32,12 @@ class Outbox:
         `correlation_id` names the journey: the order id. The caller wakes the relay after its commit.
         """
         ids = [str(uuid.uuid4()) for _ in events]
-        encoded = [
-            self._codec.encode(event, Provenance(event_id, correlation_id, event_id, traceparent))
-            for event_id, event in zip(ids, events, strict=True)
-        ]
+        provenances = [Provenance(event_id, correlation_id, event_id, traceparent) for event_id in ids]
+        await self.put_as(connection, list(zip(events, provenances, strict=True)))
+
+    async def put_as(self, connection: AsyncConnection, told: Sequence[tuple[Event, Provenance]]) -> None:
+        """Insert events whose ids the caller chose, as `put` does: one that is put again is processed once."""
+        encoded = [self._codec.encode(event, provenance) for event, provenance in told]
         columns = {
             "topics": [each.topic for each in encoded],
             "keys": [each.key for each in encoded],

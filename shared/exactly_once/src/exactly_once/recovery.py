@@ -7,11 +7,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from exactly_once import telemetry
 from exactly_once.batch import Partition, Positions
+from exactly_once.edge import Consumer, Producer
 from exactly_once.errors import Fenced, Halted
 from exactly_once.inbox import Inbox, Owned
-from exactly_once.kafka.consumer import NEVER_COMMITTED, GroupConsumer
+from exactly_once.kafka.consumer import NEVER_COMMITTED
 from exactly_once.kafka.membership import Membership
-from exactly_once.kafka.producer import TransactionalProducer
 from exactly_once.transactions import transaction
 
 log = structlog.get_logger(__name__)
@@ -31,8 +31,8 @@ class Recovery:
 
     engine: AsyncEngine
     inbox: Inbox
-    consumer: GroupConsumer
-    producer: TransactionalProducer
+    consumer: Consumer
+    producer: Producer
 
     async def recover(self, membership: Membership) -> Ownership:
         """Take the partitions over, publish what is decided and not yet published, and return where to go on.

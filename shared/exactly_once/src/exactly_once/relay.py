@@ -15,9 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from exactly_once import telemetry
 from exactly_once.batch import Output, Partition
 from exactly_once.doorbell import listening
+from exactly_once.edge import Edge
 from exactly_once.errors import Fenced, Halted
-from exactly_once.kafka.producer import TransactionalProducer
-from exactly_once.kafka.progress import last_value
+from exactly_once.kafka.cluster import edge_to
 from exactly_once.kafka.settings import KafkaSettings
 from exactly_once.relay_store import LEASE_S, Label, RelayStore, Taken
 from exactly_once.transactions import transaction
@@ -48,12 +48,12 @@ def progress_topic(name: str) -> str:
 class Relay(Worker):
     """One service's relay. Every process of the service runs one; one of them at a time leads."""
 
-    def __init__(self, name: str, *, engine: AsyncEngine, kafka: KafkaSettings) -> None:
+    def __init__(self, name: str, *, engine: AsyncEngine, kafka: KafkaSettings | Edge) -> None:
         super().__init__(name)
         self._engine = engine
-        self._kafka = kafka
+        self._edge = edge_to(kafka)
         self._store = RelayStore(name)
-        self._producer = TransactionalProducer(kafka, name, "relay")
+        self._producer = self._edge.producer(name, "relay")
         self._holder = str(uuid.uuid4())
         self._leased_until = 0.0
         self._awake = asyncio.Event()
@@ -122,7 +122,7 @@ class Relay(Worker):
     async def _published(self, taken: Taken) -> str | None:
         """Return the batch that the progress topic names last. Halted where it does not fit PostgreSQL."""
         topic = progress_topic(self._name)
-        value = await last_value(self._kafka, topic)
+        value = await self._edge.last_value(topic)
         if value is None and taken.last > 0:
             raise Halted(
                 f"the topic {topic} is empty, but PostgreSQL has labelled {taken.last} batches: the topic lost its "

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 
 from exactly_once.batch import Partition, Positions, Record
+from exactly_once.edge import Polled
 from exactly_once.errors import FencedByGroup, Halted, Retryable
 from exactly_once.kafka.membership import Membership
 from exactly_once.kafka.requests import StableOffsetFetch
@@ -29,13 +30,6 @@ STABLE_DEADLINE_S = 20.0  # above the transaction time-out and its clean-up
 NEVER_COMMITTED = -1
 
 log = structlog.get_logger(__name__)
-
-
-class Polled(NamedTuple):
-    """Records in order, and the position behind them in every assigned partition (control records included)."""
-
-    records: list[Record]
-    positions: Positions
 
 
 class _Capture(ConsumerRebalanceListener):
