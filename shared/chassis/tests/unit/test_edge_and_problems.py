@@ -1,5 +1,12 @@
+from collections.abc import AsyncIterator
+
 import pytest
-from asyncpg import PostgresError
+from asyncpg.exceptions import (
+    AdminShutdownError,
+    LockNotAvailableError,
+    TooManyConnectionsError,
+    UndefinedTableError,
+)
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 from pydantic import BaseModel
@@ -17,24 +24,16 @@ class Body(BaseModel):
     units: int
 
 
-class Refused(PostgresError):
-    """A database's refusal with a state of its own."""
-
-    def __init__(self, sqlstate: str) -> None:
-        super().__init__("refused")
-        self.sqlstate = sqlstate
-
-
 FAILURES: dict[str, Exception] = {
     "problem": Problem(409, "order-ended", "it is shipped", order_status="shipped", headers={"X-Why": "late"}),
     "large": RejectRecord("more than a record may have"),
     "retryable": Retryable("PostgreSQL: gone"),
     "pool": PoolTimeoutError(),
     "cut": OSError("connection reset"),
-    "taken": Refused("55P03"),
-    "full": Refused("53300"),
-    "wrapped": DBAPIError("SELECT", {}, Refused("57P01")),
-    "wrong": Refused("42P01"),
+    "taken": LockNotAvailableError("taken"),
+    "full": TooManyConnectionsError("full"),
+    "wrapped": DBAPIError("SELECT", {}, AdminShutdownError("going down")),
+    "wrong": UndefinedTableError("no such table"),
     "bug": ZeroDivisionError("secret"),
 }
 
@@ -109,7 +108,7 @@ async def test_a_body_that_is_too_large_is_refused_before_it_is_read(client: Asy
 
 
 async def test_a_body_of_unknown_length_is_refused(client: AsyncClient) -> None:
-    async def pieces():  # type: ignore[no-untyped-def]  # noqa: ANN202  # an async generator for httpx
+    async def pieces() -> AsyncIterator[bytes]:
         yield b"{}"
 
     answer = await client.post("/units", content=pieces())
