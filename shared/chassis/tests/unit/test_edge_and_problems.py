@@ -1,4 +1,5 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 from asyncpg.exceptions import (
@@ -12,6 +13,7 @@ from httpx import ASGITransport, AsyncClient
 from pydantic import BaseModel
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from structlog.testing import capture_logs
 
 from chassis import Problem, problems
 from chassis.edge import Edge
@@ -36,6 +38,12 @@ FAILURES: dict[str, Exception] = {
     "wrong": UndefinedTableError("no such table"),
     "bug": ZeroDivisionError("secret"),
 }
+
+
+@pytest.fixture(autouse=True)
+def logs() -> Iterator[list[Any]]:
+    with capture_logs() as entries:
+        yield entries
 
 
 @pytest.fixture
@@ -84,8 +92,12 @@ async def test_a_problem_carries_its_members_and_headers(client: AsyncClient) ->
     assert answer.headers["x-why"] == "late"
 
 
-async def test_a_bug_tells_its_victim_nothing_of_itself(client: AsyncClient) -> None:
+async def test_a_bug_tells_its_victim_nothing_of_itself_and_the_log_everything(
+    client: AsyncClient, logs: list[Any]
+) -> None:
     assert "secret" not in (await client.get("/fails/bug")).text
+    (entry,) = [entry for entry in logs if entry["event"] == "request.bug"]
+    assert (entry["path"], entry["exc_info"]) == ("/fails/bug", FAILURES["bug"])
 
 
 async def test_what_is_not_there_and_what_is_not_allowed_are_problems(client: AsyncClient) -> None:
