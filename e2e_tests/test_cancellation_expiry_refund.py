@@ -16,6 +16,7 @@ import pytest
 
 from waybill.customers import Shop
 from waybill.local.launch import services
+from waybill.placing import Placed, Purchase, place_in_order
 from waybill.stack import Stack
 from waybill.token.signing import Signer
 
@@ -147,15 +148,16 @@ async def test_a_cancellation_after_the_parcel_left_is_refused(house: House) -> 
 
 async def test_a_hundred_buyers_of_ten_units_over_all_partitions_get_ten(house: House) -> None:
     async with Shop(house.stack) as door:
-        orders = (door.order(f"buyer-{each}", [("rare", 1)], "tok_ok", str(uuid.uuid4())) for each in range(BUYERS))
-        order_ids = [answer.order_id for answer in await asyncio.gather(*orders)]
+        rush = [Purchase(f"buyer-{each}", (("rare", 1),), "tok_ok", f"rush-{each}") for each in range(BUYERS)]
+        placed = Placed()
+        await place_in_order(door, rush, BUYERS, placed)
 
     async def ends() -> dict[str, int]:
         (stock,) = await house.rows("inventory", "SELECT free, held, shipped FROM stock WHERE sku = 'rare'")
         assert min(stock) >= 0
         assert sum(stock) == UNITS
         query = "SELECT status, count(*) FROM orders WHERE order_id = ANY($1::uuid[]) GROUP BY status"
-        return {row["status"]: row["count"] for row in await house.rows("checkout", query, order_ids)}
+        return {row["status"]: row["count"] for row in await house.rows("checkout", query, list(placed.order_ids))}
 
     await until_equal(ends, {"shipped": UNITS, "rejected": BUYERS - UNITS})
     partitions = await house.rows("inventory", "SELECT DISTINCT partition FROM claims WHERE topic = 'orders'")

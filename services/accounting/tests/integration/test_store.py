@@ -5,7 +5,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from accounting.domain import Captured, Declined, Dues, Payment, State
+from accounting.domain import Captured, Declined, Dues, Payment, Refunded, State
 from accounting.store import SELECT, Ledger
 from contracts import ChargePayment, Money
 from exactly_once import Event
@@ -41,6 +41,47 @@ async def test_payments_in_every_state_come_back_as_they_were_saved(engine: Asyn
         for order_id in orders:
             assert again.payment(order_id, "anna") == ledger.payment(order_id, "anna")
     assert again.payment(remembered, "anna").dues is None
+
+
+async def test_void_and_refunded_payments_come_back_as_they_were_saved(engine: AsyncEngine) -> None:
+    void, charging, refunding, refunded = orders = [uuid4() for _ in range(4)]
+    async with engine.begin() as connection:
+        ledger = await Ledger.load(connection, about(*orders))
+        for order_id in orders:
+            ledger.payment(order_id, "anna").void()
+        for order_id in (refunding, refunded):
+            payment = ledger.payment(order_id, "anna")
+            payment.record(DUES, Captured(f"ch_{order_id}"))
+            payment.start_refunding()
+        ledger.payment(refunded, "anna").record_refund(Refunded(f"re_{refunded}"))
+        ledger.payment(charging, "anna").state = State.CHARGING
+        ledger.payment(charging, "anna").dues, ledger.payment(charging, "anna").reserved = DUES, True
+        await ledger.save(connection)
+    async with engine.begin() as connection:
+        again = await Ledger.load(connection, about(*orders))
+        for order_id in orders:
+            assert again.payment(order_id, "anna") == ledger.payment(order_id, "anna")
+    assert again.payment(void, "anna").state is State.AWAITING
+
+
+@pytest.mark.parametrize(
+    ("columns", "constraint"),
+    [
+        ("state = 'captured', voided = true", "what_is_void_is_not_kept"),
+        ("state = 'refunding'", "only_what_is_void_goes_back"),
+        ("state = 'refunded', voided = true", "a_refund_has_its_id"),
+    ],
+)
+async def test_the_table_refuses_money_that_is_kept_or_given_back_wrongly(
+    engine: AsyncEngine, columns: str, constraint: str
+) -> None:
+    order_id = uuid4()
+    async with engine.connect() as connection:
+        ledger = await Ledger.load(connection, about(order_id))
+        ledger.payment(order_id, "anna").record(DUES, Captured(f"ch_{order_id}"))
+        await ledger.save(connection)
+        with pytest.raises(DBAPIError, match=constraint):
+            await connection.execute(text(f"UPDATE payments SET {columns} WHERE order_id = :i"), {"i": order_id})  # noqa: S608  # our own text
 
 
 async def test_a_reservation_is_remembered_until_its_order_comes(engine: AsyncEngine) -> None:

@@ -199,6 +199,64 @@ async def test_another_customers_order_is_not_found(checkout: httpx.AsyncClient,
     assert_problem(await checkout.get(f"/v1/orders/{uuid4()}", headers=headers), 404, "order-not-found")
 
 
+async def cancelled(client: httpx.AsyncClient, signer: Signer, order_id: str, customer: str = "anna") -> httpx.Response:
+    headers = {"Authorization": f"Bearer {signer.customer(customer)}"}
+    return await client.post(f"/v1/orders/{order_id}/cancellation", headers=headers)
+
+
+async def test_a_cancellation_is_accepted_once_however_often_it_is_asked(
+    checkout: httpx.AsyncClient, place: Place, connection: asyncpg.Connection, signer: Signer
+) -> None:
+    order_id = (await place(checkout, str(uuid4()))).json()["order_id"]
+    answers = await asyncio.gather(*(cancelled(checkout, signer, order_id) for _ in range(5)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.text for answer in answers}) == 1
+    assert answers[0].headers["location"] == f"/v1/orders/{order_id}"
+    headers = {"Authorization": f"Bearer {signer.customer('anna')}"}
+    found = (await checkout.get(f"/v1/orders/{order_id}", headers=headers)).json()
+    assert (found["status"], found["cancellation"]) == ("placed", "asked")
+
+
+@pytest.mark.parametrize("end", ["shipped", "rejected", "declined", "expired", "cancelled"])
+async def test_an_order_that_has_ended_is_not_cancelled(
+    checkout: httpx.AsyncClient, place: Place, connection: asyncpg.Connection, signer: Signer, end: str
+) -> None:
+    order_id = (await place(checkout, str(uuid4()))).json()["order_id"]
+    await connection.execute("UPDATE orders SET status = $2 WHERE order_id = $1", order_id, end)
+    problem = assert_problem(await cancelled(checkout, signer, order_id), 409, "order-ended")
+    assert problem["order_status"] == end
+    assert await connection.fetchval("SELECT cancellation FROM orders WHERE order_id = $1", order_id) is None
+
+
+async def test_a_cancellation_waits_for_what_is_being_decided_about_its_order(
+    checkout: httpx.AsyncClient, place: Place, connection: asyncpg.Connection, signer: Signer
+) -> None:
+    order_id = (await place(checkout, str(uuid4()))).json()["order_id"]
+    async with connection.transaction():
+        await connection.execute("UPDATE orders SET status = 'shipped' WHERE order_id = $1", order_id)
+        asking = asyncio.create_task(cancelled(checkout, signer, order_id))
+        await until_waiting(connection)
+    assert_problem(await asking, 409, "order-ended")
+
+
+async def until_waiting(connection: asyncpg.Connection) -> None:
+    """Wait until somebody else waits for a lock that this connection's transaction holds."""
+    query = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+    deadline = time.monotonic() + PATIENCE_S
+    while not await connection.fetchval(query):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+async def test_another_customers_order_is_not_there_to_cancel(
+    checkout: httpx.AsyncClient, place: Place, signer: Signer
+) -> None:
+    order_id = (await place(checkout, str(uuid4()))).json()["order_id"]
+    assert_problem(await cancelled(checkout, signer, order_id, "ben"), 404, "order-not-found")
+    assert_problem(await cancelled(checkout, signer, str(uuid4())), 404, "order-not-found")
+    assert (await checkout.post(f"/v1/orders/{order_id}/cancellation")).status_code == 401
+
+
 async def test_requests_are_measured_by_route(checkout: httpx.AsyncClient, place: Place) -> None:
     order_id = (await place(checkout, str(uuid4()))).json()["order_id"]
     await checkout.get(f"/v1/orders/{order_id}")

@@ -5,6 +5,7 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from checkout.domain import Cancellation
 from checkout.statuses import Statuses
 from checkout.store import PriceList
 from contracts import Money, OrderStatus, ProductListed, StockReserved
@@ -57,3 +58,23 @@ async def test_the_last_listing_of_a_batch_is_the_price(engine: AsyncEngine, con
             await prices_known.save(transaction)
         kept = await connection.fetchval("SELECT unit_price_minor FROM products WHERE sku = $1", sku)
         assert kept == prices[-1]
+
+
+async def test_what_is_withheld_and_what_was_answered_come_back_as_they_were_saved(
+    engine: AsyncEngine, connection: asyncpg.Connection
+) -> None:
+    order_id = await placed(connection)
+    await connection.execute("UPDATE orders SET cancellation = 'asked' WHERE order_id = $1", order_id)
+    async with engine.begin() as transaction:
+        statuses = await loaded(transaction, order_id)
+        assert statuses.advance(order_id, "anna", OrderStatus.SHIPPED) is None
+        await statuses.save(transaction)
+    query = "SELECT status, cancellation, withheld FROM orders WHERE order_id = $1"
+    assert [tuple(row) for row in await connection.fetch(query, order_id)] == [("placed", "asked", "shipped")]
+    async with engine.begin() as transaction:
+        statuses = await loaded(transaction, order_id)
+        told = statuses.answer(order_id, "anna", Cancellation.REFUSED)
+        assert told is not None
+        assert told.status is OrderStatus.SHIPPED
+        await statuses.save(transaction)
+    assert [tuple(row) for row in await connection.fetch(query, order_id)] == [("shipped", "refused", None)]

@@ -90,7 +90,7 @@ async def _lifespan(app: FastAPI, settings: ServiceSettings, parts: Parts) -> As
             opened = await stack.enter_async_context(AsyncExitStack())
             stack.push_async_callback(_stop_workers, app)  # before what they use is closed
             app.state.workers["start"] = start = Start()
-            start.begin(_start_workers(app, settings, parts, opened))
+            start.launch(_start_workers(app, settings, parts, opened))
         yield
         tracing.flush()
 

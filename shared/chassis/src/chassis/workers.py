@@ -41,7 +41,7 @@ class Start:
         """Return what the start waits for or failed at, None when it is through."""
         return self._why
 
-    def begin(self, starting: Coroutine[Any, Any, None]) -> None:
+    def launch(self, starting: Coroutine[Any, Any, None]) -> None:
         """Run the start beside the requests."""
         self._task = asyncio.create_task(self._watch(starting))
 

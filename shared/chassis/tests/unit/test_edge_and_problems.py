@@ -1,0 +1,133 @@
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from asyncpg.exceptions import (
+    AdminShutdownError,
+    LockNotAvailableError,
+    TooManyConnectionsError,
+    UndefinedTableError,
+)
+from fastapi import FastAPI
+from httpx import ASGITransport, AsyncClient
+from pydantic import BaseModel
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from structlog.testing import capture_logs
+
+from chassis import Problem, problems
+from chassis.edge import Edge
+from exactly_once import RejectRecord, Retryable
+
+MOST_BYTES = 100
+
+
+class Body(BaseModel):
+    units: int
+
+
+FAILURES: dict[str, Exception] = {
+    "problem": Problem(409, "order-ended", "it is shipped", order_status="shipped", headers={"X-Why": "late"}),
+    "large": RejectRecord("more than a record may have"),
+    "retryable": Retryable("PostgreSQL: gone"),
+    "pool": PoolTimeoutError(),
+    "cut": OSError("connection reset"),
+    "taken": LockNotAvailableError("taken"),
+    "full": TooManyConnectionsError("full"),
+    "wrapped": DBAPIError("SELECT", {}, AdminShutdownError("going down")),
+    "wrong": UndefinedTableError("no such table"),
+    "bug": ZeroDivisionError("secret"),
+}
+
+
+@pytest.fixture(autouse=True)
+def logs() -> Iterator[list[Any]]:
+    with capture_logs() as entries:
+        yield entries
+
+
+@pytest.fixture
+def client() -> AsyncClient:
+    app = FastAPI()
+    problems.install(app)
+    app.add_middleware(Edge, most_bytes=MOST_BYTES)
+
+    @app.get("/fails/{name}")
+    async def fail(name: str) -> None:
+        raise FAILURES[name]
+
+    @app.post("/units")
+    async def take(body: Body) -> int:
+        return body.units
+
+    return AsyncClient(transport=ASGITransport(app, raise_app_exceptions=False), base_url="http://service")
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "kind"),
+    [
+        ("problem", 409, "order-ended"),
+        ("large", 413, "too-large"),
+        ("retryable", 503, "unavailable"),
+        ("pool", 503, "unavailable"),
+        ("cut", 503, "unavailable"),
+        ("taken", 409, "in-flight"),
+        ("full", 503, "unavailable"),
+        ("wrapped", 503, "unavailable"),
+        ("wrong", 500, "bug"),
+        ("bug", 500, "bug"),
+    ],
+)
+async def test_every_failure_is_a_problem_of_its_kind(client: AsyncClient, name: str, status: int, kind: str) -> None:
+    answer = await client.get(f"/fails/{name}")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (answer.status_code, answer.json()["type"], answer.json()["status"]) == (status, f"/problems/{kind}", status)
+    assert len(answer.json()["trace_id"]) == 32
+    assert ("retry-after" in answer.headers) == (kind in {"unavailable", "in-flight"})
+
+
+async def test_a_problem_carries_its_members_and_headers(client: AsyncClient) -> None:
+    answer = await client.get("/fails/problem")
+    assert (answer.json()["detail"], answer.json()["order_status"]) == ("it is shipped", "shipped")
+    assert answer.headers["x-why"] == "late"
+
+
+async def test_a_bug_tells_its_victim_nothing_of_itself_and_the_log_everything(
+    client: AsyncClient, logs: list[Any]
+) -> None:
+    assert "secret" not in (await client.get("/fails/bug")).text
+    (entry,) = [entry for entry in logs if entry["event"] == "request.bug"]
+    assert (entry["path"], entry["exc_info"]) == ("/fails/bug", FAILURES["bug"])
+
+
+async def test_what_is_not_there_and_what_is_not_allowed_are_problems(client: AsyncClient) -> None:
+    assert (await client.get("/nowhere")).json()["type"] == "/problems/not-found"
+    assert (await client.get("/units")).json()["type"] == "/problems/method-not-allowed"
+
+
+async def test_a_body_that_is_no_json_and_one_that_is_wrong_are_told_apart(client: AsyncClient) -> None:
+    malformed = await client.post("/units", content=b"{", headers={"Content-Type": "application/json"})
+    assert (malformed.status_code, malformed.json()["type"]) == (400, "/problems/malformed")
+    invalid = await client.post("/units", json={"units": "many"})
+    assert (invalid.status_code, invalid.json()["type"]) == (422, "/problems/invalid")
+    assert invalid.json()["errors"][0]["field"] == "body.units"
+
+
+async def test_a_body_that_is_too_large_is_refused_before_it_is_read(client: AsyncClient) -> None:
+    answer = await client.post("/units", content=b" " * (MOST_BYTES + 1))
+    assert (answer.status_code, answer.json()["type"]) == (413, "/problems/body-too-large")
+    assert (await client.post("/units", json={"units": 1})).json() == 1
+
+
+async def test_a_body_of_unknown_length_is_refused(client: AsyncClient) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"{}"
+
+    answer = await client.post("/units", content=pieces())
+    assert (answer.status_code, answer.json()["type"]) == (411, "/problems/length-required")
+
+
+async def test_a_callers_trace_goes_on(client: AsyncClient) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    answer = await client.get("/fails/problem", headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
+    assert answer.json()["trace_id"] == trace
