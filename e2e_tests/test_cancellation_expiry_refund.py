@@ -47,7 +47,8 @@ class House:
 
     async def close(self, *names: str) -> None:
         """Stop services; all of them where none is named."""
-        await asyncio.gather(*(self._open.pop(name).aclose() for name in names or list(self._open)))
+        stacks = [self._open.pop(name, AsyncExitStack()) for name in names or list(self._open)]
+        await asyncio.gather(*(stack.aclose() for stack in stacks))
 
     async def order(self, token: str, customer: str = "anna", sku: str = "cup") -> str:
         """Place an order for one unit."""
