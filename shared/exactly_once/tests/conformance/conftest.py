@@ -1,7 +1,7 @@
 """The two clusters that must behave alike: one in memory, and the real one."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import uuid4
@@ -9,7 +9,8 @@ from uuid import uuid4
 import confluent_kafka
 import pytest
 from aiokafka.structs import TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from exactly_once import KafkaSettings
 from exactly_once.batch import Output, Partition, Positions
@@ -38,7 +39,8 @@ class Pending(Protocol):
 class Side(Protocol):
     """A cluster with what a test needs beside the edge: to write and to read from outside."""
 
-    edge: Edge
+    @property
+    def edge(self) -> Edge: ...
 
     async def append(self, topic: str, key: bytes, value: bytes) -> Partition: ...
 
@@ -107,7 +109,7 @@ class RealPending:
 class Real:
     group: str
     settings: KafkaSettings
-    client: dict[str, str]
+    client: dict[str, Any]
 
     def __post_init__(self) -> None:
         self.edge = Cluster(self.settings)
@@ -161,37 +163,28 @@ class Real:
             await asyncio.to_thread(deleted.result)
 
 
-@pytest.fixture(scope="module")
-def cluster(namespaced_stack: Stack) -> KafkaSettings:
-    return KafkaSettings(
-        bootstrap=namespaced_stack.kafka_bootstrap,
-        user="operator",
-        password=namespaced_stack.secret("kafka-operator"),
-        ca_file=namespaced_stack.kafka_ca,
-        prefix=f"{namespaced_stack.names.prefix}{uuid4().hex[:8]}.",
-    )
-
-
 @pytest.fixture(params=["memory", pytest.param("real", marks=pytest.mark.integration)])
-def side(request: pytest.FixtureRequest) -> Side:
+def side(request: pytest.FixtureRequest) -> Iterator[Side]:
     """One cluster after the other; every test has a group and topics of its own."""
     if request.param == "memory":
-        return Memory("group")
-    stack: Stack = request.getfixturevalue("namespaced_stack")
-    settings: KafkaSettings = request.getfixturevalue("cluster")
-    own = KafkaSettings(
-        bootstrap=settings.bootstrap,
-        user=settings.user,
-        password=settings.password,
-        ca_file=settings.ca_file,
-        prefix=f"{settings.prefix}{uuid4().hex[:6]}.",
+        yield Memory("group")
+        return
+    stack: Stack = request.getfixturevalue("stack")
+    settings = KafkaSettings(
+        bootstrap=stack.kafka_bootstrap,
+        user="operator",
+        password=stack.secret("kafka-operator"),
+        ca_file=stack.kafka_ca,
+        prefix=f"conformance{uuid4().hex[:8]}.",
     )
-    client = stack.kafka_client("operator")
+    client: dict[str, Any] = dict(stack.kafka_client("operator"))
     admin = AdminClient(client)
-    topics = [NewTopic(own.prefix + name, num_partitions=PARTITIONS) for name in ("in", "out")]
+    topics = [NewTopic(settings.prefix + name, num_partitions=PARTITIONS) for name in ("in", "out")]
     for made in admin.create_topics(topics).values():
         made.result()
-    return Real("group", own, client)
+    yield Real("group", settings, client)
+    for gone in admin.delete_topics([topic.topic for topic in topics]).values():
+        gone.result()
 
 
 @dataclass
