@@ -12,7 +12,7 @@ from waybill.audit.invariants import judge
 from waybill.audit.rehearsal import QUANTITY, SKU, TOTAL, Rehearsal
 from waybill.audit.shop import Answer, Entry, Stock
 
-TERMINAL_ENDS = ("shipped", "rejected", "declined")
+EVERY_END = ("shipped", "rejected", "declined", "expired", "too late", "cancelled", "refunded", "refused")
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_a_lost_event_is_found_by_its_missing_claim(shop: Rehearsal) -> None:
     found = failed(shop)
 
     assert found["1"] == {placed.event_id}
-    assert "o1" in found["12"]
+    assert "o1" in found["3"]
 
 
 def test_a_lost_output_is_found_by_what_its_input_demands(shop: Rehearsal) -> None:
@@ -408,7 +408,7 @@ def test_seven_thousand_orders_are_judged_within_seconds() -> None:
     shop = Rehearsal()
     shop.stock[SKU] = Stock(100_000, 100_000, 0, 0)
     for number in range(7_000):
-        shop.order(f"o{number}", f"c{number % 500}", end=TERMINAL_ENDS[number % 3], at_s=number)
+        shop.order(f"o{number}", f"c{number % 500}", end=EVERY_END[number % len(EVERY_END)], at_s=number)
     evidence = shop.evidence()
 
     began = time.process_time()

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from waybill.audit.shop import Answer, Entry, Order, Payment, Reservation, Shipment, Stock
+from waybill.audit.explaining import Explanations, explain_all
+from waybill.audit.shop import Answer, Cancellation, Entry, Order, Payment, Reservation, Shipment, Stock
 from waybill.audit.wiring import Wiring
 
 
@@ -113,6 +114,7 @@ class Tables:
     reservations: Mapping[str, Reservation] = field(default_factory=dict)
     payments: Mapping[str, Payment] = field(default_factory=dict)
     shipments: Mapping[str, Shipment] = field(default_factory=dict)
+    cancellations: Mapping[str, Cancellation] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,11 @@ class Evidence:
                 if record.order_id:
                     journeys.setdefault(record.order_id, defaultdict(list))[event_type].append(record)
         return journeys
+
+    @cached_property
+    def explanations(self) -> Explanations:
+        """How the model explains what each group gave about each order."""
+        return explain_all(self)
 
     @cached_property
     def rejected(self) -> set[Place]:

@@ -38,4 +38,5 @@ def _entry(entry: dict[str, Any]) -> Entry:
         currency=entry["amount"]["currency"],
         charge_id=entry["charge_id"],
         idempotency_key=entry["idempotency_key"],
+        refund_id=entry["refund_id"] or "",
     )
