@@ -4,11 +4,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from waybill.audit.explaining import Explanations, explain_all
 from waybill.audit.shop import Answer, Cancellation, Entry, Order, Payment, Reservation, Shipment, Stock
 from waybill.audit.wiring import Wiring
+
+if TYPE_CHECKING:
+    from waybill.audit.history import History
 
 
 class Place(NamedTuple):
@@ -132,6 +135,7 @@ class Evidence:
     aborted: Sequence[tuple[str, str]] = ()  # topic and event id of what only a read_uncommitted reader sees
     answers: Sequence[Answer] | None = None
     settled: bool = True
+    history: "History | None" = None  # what a watcher saw before
 
     @cached_property
     def at(self) -> dict[Place, Record]:

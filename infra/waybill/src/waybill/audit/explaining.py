@@ -100,9 +100,7 @@ def _walk(machine: Machine, queues: Queues, *, may_lose: bool) -> Iterator[tuple
                     open_.append(reached)
 
 
-def _steps(
-    machine: Machine, state: State, taken: Taken, *, may_lose: bool
-) -> Iterator[tuple[State, tuple[Lost, ...]]]:
+def _steps(machine: Machine, state: State, taken: Taken, *, may_lose: bool) -> Iterator[tuple[State, tuple[Lost, ...]]]:
     for move in machine.moves(state, taken.event):
         if sorted(move.gives) == sorted(taken.gave):
             yield move.state, ()
@@ -141,7 +139,11 @@ def _answers(evidence: "Evidence", name: str) -> Mapping[str, Sequence[str]]:
     """Return what can be read of a group's answers, by the event that caused them."""
     gave: dict[str, list[str]] = defaultdict(list)
     for record in evidence.records:
-        if record.cause != record.event_id and record.fields and evidence.wiring.writers.get(record.place.topic) == name:
+        if (
+            record.cause != record.event_id
+            and record.fields
+            and evidence.wiring.writers.get(record.place.topic) == name
+        ):
             gave[record.cause].append(label(record))
     return gave
 

@@ -57,10 +57,8 @@ class Journey:
 
     def _ship_before_the_cancellation(self, reserved: "Record") -> None:
         self._ship(reserved)
-        asked = self._tell("OrderCancelled", None, asked_at=1)
-        self._answer("CancellationRefused", asked)
-        last = self._shop.records.pop(self._of_status("shipped"))
-        refusal = next(each for each in self._shop.records if each.event_type == "CancellationRefused")
+        refusal = self._answer("CancellationRefused", self._tell("OrderCancelled", None, asked_at=1))
+        last = self._shop.records.pop(self._of_status("shipped"))  # checkout withheld it until the answer came
         self._shop.records.append(last._replace(cause=refusal.event_id))
 
     def _decline(self, reserved: "Record") -> None:
@@ -79,9 +77,9 @@ class Journey:
         released = self._release(self._tell("ExpireReservation", None), "expired", expiry_told=True)
         self._change("paid", captured)
         self._change("expired", released)
-        failed = self._tell("AllocationFailed", captured)
+        self._tell("AllocationFailed", captured)
         self._hold("released", "free", "free", paid=True, expiry_told=True)
-        self._refund(failed)
+        self._refund(released)
 
     def _cancel(self, reserved: "Record") -> None:
         del reserved

@@ -25,7 +25,7 @@ async def read_ledger(stack: Stack) -> list[Entry]:
                     page = await answer.json()
                 entries += map(_entry, page["entries"])
                 after = page["next"] if page["entries"] else None
-    except (ClientError, OSError) as error:
+    except (ClientError, OSError, LookupError, ValueError) as error:
         raise UsageError(f"the payment gateway's ledger can't be read: {error}") from error
     return entries
 

@@ -12,7 +12,7 @@ TERMINAL = frozenset({"shipped", "rejected", "declined", "expired", "cancelled"}
 class Order(NamedTuple):
     """A row of checkout's orders; `begun_at_us` is when the transaction that placed it began.
 
-    `cancellation` is asked, granted or refused, `withheld` the end that waits for its answer; empty where there is none.
+    `cancellation` is asked, granted or refused, `withheld` the end that waits for its answer, both empty for none.
     """
 
     customer_id: str

@@ -20,7 +20,7 @@ async def of_checkout(connection: "Connection") -> Columns:
     orders = await connection.fetch(_ORDERS)
     return {
         "orders": {
-            order_id: Order(*columns, lines.get(order_id, {}), cancellation, withheld)
+            order_id: Order._make((*columns, lines.get(order_id, {}), cancellation, withheld))
             for order_id, *columns, cancellation, withheld in orders
         },
         "keys": [tuple(row) for row in await connection.fetch(_KEYS)],
@@ -49,7 +49,8 @@ async def of_accounting(connection: "Connection") -> Columns:
     """Return payments; what is not known yet is 0 or empty."""
     payments = await connection.fetch(
         "SELECT order_id::text, customer_id, state, coalesce(amount_minor, 0), coalesce(currency, ''),"
-        " coalesce(charge_id, ''), coalesce(invoice_number, ''), coalesce(refund_id, ''), reserved, voided FROM payments"
+        " coalesce(charge_id, ''), coalesce(invoice_number, ''), coalesce(refund_id, ''),"
+        " reserved, voided FROM payments"
     )
     return {"payments": {order_id: Payment(*columns) for order_id, *columns in payments}}
 

@@ -10,7 +10,13 @@ from waybill.audit.shop import TERMINAL
 
 def check(evidence: Evidence) -> Finding:
     """Judge lag, hanging transactions and the ends of the orders."""
-    violations = [*_behind(evidence), *_hanging(evidence), *_endless(evidence), *_two_ends(evidence), *_unsettled(evidence)]
+    violations = [
+        *_behind(evidence),
+        *_hanging(evidence),
+        *_endless(evidence),
+        *_two_ends(evidence),
+        *_unsettled(evidence),
+    ]
     stopped = sorted(evidence.stopped)
     note = f"{len(stopped)} orders stopped by an open dead letter"
     if stopped:

@@ -23,6 +23,7 @@ def check(evidence: Evidence) -> Finding:
             violations += _twice(evidence, order_id, events)
             violations += _different(evidence, order_id, events)
             violations += _backwards(order_id, events.get("OrderStatusChanged", []))
+    violations += evidence.history.statuses if evidence.history else ()
     for (name, order_id), explanation in evidence.explanations.items():
         if not explanation.ends and not explanation.lost:
             violations.append(Violation(order_id, _unexplained(name, explanation)))
@@ -33,7 +34,9 @@ def check(evidence: Evidence) -> Finding:
 
 
 def _unexplained(name: str, explanation: Explanation) -> str:
-    taken = "; ".join(f"{each.event} at {each.where} -> {', '.join(each.gave) or 'nothing'}" for each in explanation.taken)
+    taken = "; ".join(
+        f"{each.event} at {each.where} -> {', '.join(each.gave) or 'nothing'}" for each in explanation.taken
+    )
     return f"no order of taking its events explains what {name} gave: {taken}"
 
 

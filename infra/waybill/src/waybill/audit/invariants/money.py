@@ -48,7 +48,9 @@ def _against_payment(
     booked = [("capture", *due)] if payment.state in TAKEN else []
     booked += [("refund", *due)] if payment.state == "refunded" else []
     if moved != booked:
-        yield Violation(order_id, f"accounting booked {booked or 'nothing'}, the gateway's ledger has {moved or 'none'}")
+        yield Violation(
+            order_id, f"accounting booked {booked or 'nothing'}, the gateway's ledger has {moved or 'none'}"
+        )
     refunds = [entry.refund_id for entry in entries if entry.kind == "refund"]
     if payment.state == "refunded" and refunds != [payment.refund_id]:
         yield Violation(order_id, f"accounting noted refund {payment.refund_id}, the gateway's ledger has {refunds}")

@@ -10,7 +10,10 @@ from waybill.audit.shop import Payment, Reservation, lines_of
 
 Events = dict[str, list[Record]]
 
-COVERS = "folds orders, reservations, payments, shipments, cancellations and both product tables; stock receipts come over HTTP"
+COVERS = (
+    "folds orders, reservations, payments, shipments, cancellations and both product tables; "
+    "stock receipts come over HTTP"
+)
 
 
 def check(evidence: Evidence) -> Finding:
@@ -83,7 +86,7 @@ def _owned(evidence: Evidence, order_id: str, events: Events) -> Iterator[str]:
     owner = next((str(record.fields["customer_id"]) for record in events.get("OrderPlaced", ())), None)
     tables = evidence.tables
     for name, rows in (("inventory", tables.reservations), ("accounting", tables.payments)):
-        row: Reservation | Payment | None = rows.get(order_id)  # type: ignore[attr-defined]  # one of two mappings
+        row: Reservation | Payment | None = rows.get(order_id)
         if row and owner and row.customer_id != owner:
             yield f"is customer {owner}'s, {name} has it as {row.customer_id}'s"
 
