@@ -12,7 +12,9 @@ PARTITION = ("orders", 0)
 
 
 def look(*, committed: int = 5, next_offset: int = 9, epoch: int = 2, status: str = "paid") -> Look:
-    return Look({"inventory": {PARTITION: committed}}, {"inventory": {PARTITION: Owned(epoch, next_offset)}}, {"o1": status})
+    return Look(
+        {"inventory": {PARTITION: committed}}, {"inventory": {PARTITION: Owned(epoch, next_offset)}}, {"o1": status}
+    )
 
 
 def verdicts(*looks: Look) -> dict[str, bool | None]:
@@ -61,7 +63,9 @@ def test_an_end_is_for_good(before: str, after: str) -> None:
 def test_partitions_that_vanish_went_back_to_nothing() -> None:
     history = History()
     history.add(look())
-    (kafkas, *postgresqls) = sorted(what.what for what in history.add(Look({"inventory": {}}, {"inventory": {}}, {"o1": "paid"})))
+    (kafkas, *postgresqls) = sorted(
+        what.what for what in history.add(Look({"inventory": {}}, {"inventory": {}}, {"o1": "paid"}))
+    )
 
     assert kafkas == "Kafka's offset went back from 5 to none"
     assert postgresqls == ["PostgreSQL's position went back from 9 to none", "its epoch went back from 2 to none"]
