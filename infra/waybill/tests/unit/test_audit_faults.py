@@ -7,7 +7,8 @@ import pytest
 from waybill.audit.evidence import Claim, Place, Position, Record, Stored
 from waybill.audit.history import History, Look, Owned
 from waybill.audit.invariants import judge
-from waybill.audit.rehearsal import QUANTITY, SKU, TOTAL, Rehearsal
+from waybill.audit.journey import QUANTITY, SKU, TOTAL
+from waybill.audit.rehearsal import Rehearsal
 from waybill.audit.shop import Entry, Stock
 
 KINDS = {  # of being wrong: a case that gets lost is missed by the last test

@@ -9,7 +9,8 @@ import pytest
 from waybill.audit.evidence import Bounds, Claim, Evidence, Letter, Place, Record, Stored
 from waybill.audit.finding import Finding
 from waybill.audit.invariants import judge
-from waybill.audit.rehearsal import QUANTITY, SKU, TOTAL, Rehearsal
+from waybill.audit.journey import QUANTITY, SKU, TOTAL
+from waybill.audit.rehearsal import Rehearsal
 from waybill.audit.shop import Answer, Entry, Stock
 
 EVERY_END = ("shipped", "rejected", "declined", "expired", "too late", "cancelled", "refunded", "refused")
