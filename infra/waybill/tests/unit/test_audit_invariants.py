@@ -84,16 +84,6 @@ def test_an_order_that_was_never_published_is_found(shop: Rehearsal) -> None:
     assert "o1" in failed(shop)["1"]
 
 
-def test_a_doubled_shipment_is_a_decision_taken_twice(shop: Rehearsal) -> None:
-    first = the(shop, "ShipmentDispatched", "o1")
-    shop.publish("ShipmentDispatched", {**first.fields, "shipment_id": "another"}, first.cause)
-
-    found = failed(shop)
-
-    assert found["3"] == {"o1"}
-    assert found["12"] == {"o1"}
-
-
 def test_a_record_that_stands_twice_in_a_topic_is_found(shop: Rehearsal) -> None:
     first = the(shop, "ShipmentDispatched", "o1")
     again = shop.publish("ShipmentDispatched", first.fields, first.cause)
@@ -198,16 +188,6 @@ def test_a_stuck_order_is_found(shop: Rehearsal) -> None:
     assert found["1"] == {"o6"}
 
 
-def test_an_order_with_two_ends_is_found(shop: Rehearsal) -> None:
-    about = {"order_id": "o1", "customer_id": "c1", "reason": "declined", "lines": [{"sku": SKU, "quantity": QUANTITY}]}
-    shop.publish("StockReleased", about, the(shop, "PaymentCaptured", "o1").event_id)
-
-    found = failed(shop)
-
-    assert "o1" in found["10"]
-    assert "o1" in found["3"]
-
-
 def test_a_record_that_no_database_explains_is_found(shop: Rehearsal) -> None:
     fields = the(shop, "StockReserved", "o1").fields
     ghost = shop.publish("StockReserved", {**fields, "order_id": "o1"}, "a cause that nobody claimed")
@@ -282,15 +262,6 @@ def test_other_bytes_than_those_claimed_are_found(shop: Rehearsal) -> None:
     assert failed(shop) == {"8": {str(placed.place)}}
 
 
-def test_a_claim_of_a_record_that_is_not_there_is_found(shop: Rehearsal) -> None:
-    partition = the(shop, "OrderPlaced", "o1").place[:2]
-    ghost = Place(*partition, shop.ends[partition])
-    shop.ends[partition] += 1  # an offset of an aborted record
-    shop.claims["inventory"]["ghost"] = Claim("ghost", ghost, b"", rejected=False)
-
-    assert failed(shop) == {"1": {"ghost"}}
-
-
 def test_an_answered_order_that_is_not_there_is_found(shop: Rehearsal) -> None:
     shop.overrides["answers"] = [Answer("c1", "key-o1", "o1"), Answer("c1", "key-x", "gone")]
 
@@ -301,13 +272,6 @@ def test_two_keys_for_one_order_are_found(shop: Rehearsal) -> None:
     shop.keys.append(("c1", "again", "o1"))
 
     assert failed(shop) == {"9": {"o1"}}
-
-
-def test_a_hanging_transaction_is_found(shop: Rehearsal) -> None:
-    evidence = shop.evidence()
-    bounds = {**evidence.bounds, ("orders", 0): Bounds(0, 3, 4)}
-
-    assert [each.subject for each in findings(replace(evidence, bounds=bounds))["10"].violations] == ["orders/0"]
 
 
 def test_a_group_that_is_behind_is_found_and_told_from_a_lost_event(shop: Rehearsal) -> None:
