@@ -102,7 +102,7 @@ def _walk(machine: Machine, queues: Queues, *, may_lose: bool) -> Iterator[tuple
 
 def _steps(machine: Machine, state: State, taken: Taken, *, may_lose: bool) -> Iterator[tuple[State, tuple[Lost, ...]]]:
     for move in machine.moves(state, taken.event):
-        if sorted(move.gives) == sorted(taken.gave):
+        if move.gives == taken.gave or sorted(move.gives) == sorted(taken.gave):
             yield move.state, ()
         elif not Counter(taken.gave) - Counter(move.gives):
             missing = tuple((Counter(move.gives) - Counter(taken.gave)).elements())
