@@ -7,16 +7,18 @@ import os
 import sys
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 import fastavro
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
-from waybill.audit import Report, audit
+from waybill.audit import Report, Watch, audit
 from waybill.audit.decoding import Schemas, decode, fetch_schemas, schema_id_of
 from waybill.audit.evidence import Record
 from waybill.audit.kafka import Raw, Topics
@@ -27,8 +29,65 @@ from waybill.stack import Stack
 pytestmark = pytest.mark.e2e
 
 WAIT_S = 60
-PRODUCTS = {"cd": (1250, 100), "rare": (99, 1), "gift": (0, 10)}
+PRODUCTS = {"cd": (1250, 1_000), "rare": (99, 1), "gift": (0, 10)}
+
+
+class Planted(NamedTuple):
+    """A fault that one statement plants into a service's database, about an order ($1)."""
+
+    invariant: str
+    told: str
+    service: str
+    statement: str
+
+
+PAID_IN = "INSERT INTO ledger (charge_id, idempotency_key, reference, kind, amount_minor, currency, refund_id)"
+STATEMENTS = {
+    "charge without order": Planted(
+        "6", "the gateway's ledger has [('capture'", "payment_gateway",
+        PAID_IN + " VALUES ('ch-' || $1, $1, $1, 'capture', 1, 'USD', NULL)",
+    ),
+    "charged twice": Planted(
+        "6", "captured more than once", "payment_gateway",
+        PAID_IN + " VALUES ('ch-' || $1, $1, $1, 'capture', 1250, 'USD', NULL)",
+    ),
+    "refund without reason": Planted(
+        "6", "the gateway's ledger kept 0", "payment_gateway",
+        PAID_IN + " VALUES ('ch-' || $1, $1 || ':refund', $1, 'refund', 1250, 'USD', 're-' || $1)",
+    ),
+    "refund missing": Planted(
+        "6", "accounting booked [('capture'", "accounting",
+        "UPDATE payments SET (state, voided, refund_id) = ('refunded', true, 're') WHERE order_id = $1::text::uuid",
+    ),
+    "wrong amount": Planted(
+        "6", "over 1250 minor units", "payment_gateway",
+        "UPDATE ledger SET amount_minor = amount_minor + 1 WHERE reference = $1",
+    ),
+    "two invoices": Planted(
+        "6", "PaymentCaptured says", "accounting",
+        "UPDATE payments SET invoice_number = 'another' WHERE order_id = $1::text::uuid",
+    ),
+    "leaked reservation": Planted(
+        "10", "it leaks", "inventory", "UPDATE reservations SET state = 'allocated' WHERE order_id = $1::text::uuid"
+    ),
+    "stale status": Planted(
+        "13", "in PostgreSQL: paid", "checkout", "UPDATE orders SET status = 'paid' WHERE order_id = $1::text::uuid"
+    ),
+    "lost shipment": Planted(
+        "12", "fulfillment has none", "fulfillment", "DELETE FROM shipments WHERE order_id = $1::text::uuid"
+    ),
+    "two keys": Planted(
+        "9", "two idempotency keys", "checkout",
+        "INSERT INTO idempotency_keys SELECT customer_id, key || '-again', body_digest, order_id"
+        " FROM idempotency_keys WHERE order_id = $1::text::uuid",
+    ),
+}  # fmt: skip
 ORDERS = {  # each fault has an order of its own
+    **dict.fromkeys(STATEMENTS, ("emil", "cd", "tok_ok")),
+    "charge without order": ("emil", "cd", "tok_declined"),
+    "stale status forged": ("fay", "cd", "tok_ok"),
+    "out of nowhere": ("fay", "cd", "tok_ok"),
+    "altered": ("fay", "cd", "tok_ok"),
     "lost": ("anna", "cd", "tok_ok"),
     "doubled": ("bert", "cd", "tok_ok"),
     "a cent off": ("cleo", "cd", "tok_ok"),
@@ -45,7 +104,13 @@ class Settled:
     """A shop at rest, and its orders by the part that they play."""
 
     stack: Stack
+    running: AsyncExitStack
     orders: dict[str, str] = field(default_factory=dict)
+
+    async def rest(self) -> None:
+        """End every service but the gateway, so that nobody reacts to what is planted and no group has a member."""
+        await self.running.aclose()
+        self.stack = await self.running.enter_async_context(services(self.stack, ("the gateway",)))
 
     async def violations(self, invariant: str, *, wait_s: float = WAIT_S) -> dict[str, str]:
         """Audit the shop, and return what is wrong by whom, for one invariant."""
@@ -67,11 +132,16 @@ class Settled:
         raw = await asyncio.to_thread(lambda: topics.committed_records(topics.bounds()))
         schemas = await fetch_schemas(self.stack.registry_url, raw)
         records = ((each, decode(each, schemas)) for each in raw)
-        (found,) = [pair for pair in records if (pair[1].event_type, pair[1].order_id) == (event_type, order_id)]
+        found = [pair for pair in records if (pair[1].event_type, pair[1].order_id) == (event_type, order_id)][-1]
         return *found, schemas
 
-    async def forge(self, event_type: str, order_id: str, *changed: dict[str, Any]) -> None:
-        """Produce, as the operator, an order's event again for each of `changed`, under a new event id each."""
+    async def forge(
+        self, event_type: str, order_id: str, *changed: dict[str, Any], cause: str = "", elsewhere: int = 0
+    ) -> None:
+        """Produce, as the operator, an order's event again for each of `changed`, under a new event id each.
+
+        It says another `cause` if one is given, and goes so many partitions further.
+        """
         raw, record, schemas = await self.event(event_type, order_id)
         schema_id = schema_id_of(raw.value) or 0
         schema = schemas[schema_id]
@@ -81,26 +151,33 @@ class Settled:
             body = io.BytesIO()
             fields = {**record.fields, **changes}
             fastavro.schemaless_writer(body, schema.parsed, fields)
+            headers = {**raw.headers, "ce_id": str(uuid.uuid4()).encode()}
+            headers |= {"ce_causationid": cause.encode()} if cause else {}
             producer.produce(
                 self.stack.names.topic(record.place.topic),
-                key=fields["customer_id"],
+                key=raw.key,
                 value=b"\0" + schema_id.to_bytes(4, "big") + body.getvalue(),
-                headers=list({**raw.headers, "ce_id": str(uuid.uuid4()).encode()}.items()),
-                partition=record.place.partition,
+                headers=list(headers.items()),
+                partition=(record.place.partition + elsewhere) % 3,
             )
         assert producer.flush(30) == 0
 
 
 def violations(report: Report, invariant: str) -> dict[str, str]:
+    """Return what is wrong by whom, all sentences about one in one."""
     (line,) = [line for line in report.invariants if line.id == invariant]
-    return {offence.id: offence.what for offence in line.violations}
+    found: dict[str, str] = {}
+    for offence in line.violations:
+        found[offence.id] = "; ".join(filter(None, [found.get(offence.id), offence.what]))
+    return found
 
 
 @pytest.fixture(scope="module")
 async def settled(namespaced_stack: Stack) -> AsyncIterator[Settled]:
     """A shop with its real services, in which every order has come to its end."""
-    async with services(namespaced_stack) as stack:
-        shop = Settled(stack)
+    async with AsyncExitStack() as running:
+        stack = await running.enter_async_context(services(namespaced_stack))
+        shop = Settled(stack, running)
         async with Shop(stack) as door:
             await door.stock(PRODUCTS)
             for part, (customer, sku, token) in ORDERS.items():
@@ -187,10 +264,122 @@ async def test_a_stuck_order_is_named_and_told_from_one_that_came_to_its_end(set
 
     stuck = await settled.violations("10", wait_s=3)
 
-    assert stuck[order_id] == "is stuck: its status is placed"
+    assert "is stuck: its status is placed" in stuck[order_id]
     assert not stuck.keys() & set(settled.orders.values())
 
 
+@pytest.fixture(scope="module")
+async def tampered(settled: Settled) -> dict[str, dict[str, str]]:
+    """What the audit says, by invariant, about a shop at rest into which many faults were planted, an order each."""
+    await settled.rest()
+    for part, planted in STATEMENTS.items():
+        await settled.execute(planted.service, (planted.statement, settled.orders[part]))
+    await settled.execute("inventory", *NEGATIVE_STOCK)
+    orders = settled.orders
+    _, reserved, _ = await settled.event("StockReserved", orders["altered"])
+    altered = ("UPDATE claims SET digest = 'other bytes' WHERE event_id = $1", reserved.event_id)
+    await settled.execute("accounting", altered, ORPHAN_CLAIM)
+    await settled.execute("accounting", (TORN_OUTPUT, reserved.place.partition))
+    await settled.forge("OrderStatusChanged", orders["stale status forged"], {"status": "reserved"})
+    await settled.forge("OrderStatusChanged", orders["out of nowhere"], {}, cause="nobody's event", elsewhere=1)
+    report = await audit(settled.stack, wait_s=0)
+    return {line.id: violations(report, line.id) for line in report.invariants}
+
+
+@pytest.mark.parametrize("part", STATEMENTS)
+def test_a_tampered_table_is_named(tampered: dict[str, dict[str, str]], settled: Settled, part: str) -> None:
+    planted = STATEMENTS[part]
+
+    assert planted.told in tampered[planted.invariant][settled.orders[part]]
+
+
+@pytest.mark.parametrize(
+    ("invariant", "subject", "told"),
+    [
+        ("6", "gift", "negative number"),
+        ("1", "orphan", "where no record can be read"),
+        ("7", "torn", "can't be read"),
+        ("3", "stale status forged", "from shipped to reserved"),
+        ("2", "", "no service's database explains"),
+        ("4", "", "is the wrong partition"),
+        ("8", "", "accounting claimed other bytes"),
+    ],
+    ids=["negative stock", "orphan claim", "torn", "backwards", "aborted but visible", "wrong partition", "altered"],
+)
+def test_a_tampered_log_is_named(
+    tampered: dict[str, dict[str, str]], settled: Settled, invariant: str, subject: str, told: str
+) -> None:
+    found = tampered[invariant]
+
+    assert any(
+        told in what for who, what in found.items() if who in {subject, settled.orders.get(subject)} or not subject
+    )
+
+
+async def test_an_offset_that_went_back_and_forth_between_two_looks_is_seen_by_the_watcher(settled: Settled) -> None:
+    await settled.rest()
+    async with Watch(settled.stack, every_s=60) as watch:
+        partition, offset = await set_offset_back(settled, by=1)
+        await watch.look()
+        await set_offset_back(settled, by=-1)
+
+    report = await audit(settled.stack, wait_s=0, history=watch.history)
+
+    subject = f"fulfillment:{partition[0]}/{partition[1]}"
+    assert violations(report, "5b") == {subject: f"Kafka's offset went back from {offset} to {offset - 1}"}
+    assert not watch.history.missed
+
+
+async def test_an_offset_ahead_of_postgresql_is_named(settled: Settled) -> None:
+    await settled.rest()
+    (topic, partition), _ = await set_offset_back(settled, by=-1_000)
+
+    ahead = await settled.violations("5", wait_s=0)
+    await set_offset_back(settled, by=1_000)
+
+    assert "is ahead of PostgreSQL" in ahead[f"fulfillment:{topic}/{partition}"]
+
+
+async def test_a_hanging_transaction_is_named(settled: Settled) -> None:
+    names = settled.stack.names
+    identity = {"transactional.id": f"{names.prefix}hanging", "transaction.timeout.ms": 60_000}
+    producer = Producer({**settled.stack.kafka_client("operator"), **identity})
+    await asyncio.to_thread(producer.init_transactions, 30)
+    producer.begin_transaction()
+    producer.produce(names.topic("orders.status"), b"never", b"never", partition=0)
+    await asyncio.to_thread(producer.flush, 30)
+
+    hanging = await settled.violations("10", wait_s=0)
+    await asyncio.to_thread(producer.abort_transaction, 30)
+
+    assert "a transaction hangs" in hanging["orders.status/0"]
+
+
+async def set_offset_back(settled: Settled, *, by: int) -> tuple[tuple[str, int], int]:
+    """Set the offset of a group without members back, in a partition that has one; return which, and what it was."""
+    admin = AdminClient(dict(settled.stack.kafka_client("operator")))
+    topics, names = Topics(settled.stack), settled.stack.names
+    (topic, number), offset = max(topics.committed("fulfillment").items(), key=lambda item: (item[0], item[1]))
+    changed = [TopicPartition(names.topic(topic), number, offset - by)]
+    asked = ConsumerGroupTopicPartitions(names.group("fulfillment"), changed)
+    (done,) = admin.alter_consumer_group_offsets([asked]).values()
+    await asyncio.to_thread(done.result, 30)
+    return (topic, number), offset
+
+
+NEGATIVE_STOCK = (
+    ("ALTER TABLE stock DROP CONSTRAINT nothing_is_negative",),
+    ("UPDATE stock SET (free, held) = (free - received - 1, held + received + 1) WHERE sku = 'gift'",),
+)
+ORPHAN_CLAIM = (
+    """INSERT INTO claims ("group", event_id, topic, partition, "offset", digest, rejected)
+    SELECT "group", 'orphan', topic, partition, min("offset") + 1, '', false FROM claims a
+    WHERE topic = 'orders' AND NOT EXISTS (
+        SELECT 1 FROM claims b WHERE (b.topic, b.partition, b."offset") = (a.topic, a.partition, a."offset" + 1))
+    GROUP BY "group", topic, partition LIMIT 1""",
+)
+TORN_OUTPUT = """INSERT INTO outputs ("group", topic, partition, "offset", out_topic, key, value, headers)
+    SELECT min("group"), 'orders.stock', $1, 0, 'orders.billing', 'k', 'v', '[["ce_id", "torn"]]' FROM claims"""
 ACCEPT = (
     """INSERT INTO orders (order_id, customer_id, status, total_minor, currency, placed_at)
     SELECT $2, customer_id, 'placed', total_minor, currency, placed_at + make_interval(secs => $3)

@@ -9,10 +9,11 @@ import pytest
 from waybill.audit.evidence import Bounds, Claim, Evidence, Letter, Place, Record, Stored
 from waybill.audit.finding import Finding
 from waybill.audit.invariants import judge
-from waybill.audit.rehearsal import QUANTITY, SKU, TOTAL, Rehearsal
+from waybill.audit.journey import QUANTITY, SKU, TOTAL
+from waybill.audit.rehearsal import Rehearsal
 from waybill.audit.shop import Answer, Entry, Stock
 
-TERMINAL_ENDS = ("shipped", "rejected", "declined")
+EVERY_END = ("shipped", "rejected", "declined", "expired", "too late", "cancelled", "refunded", "refused")
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_a_lost_event_is_found_by_its_missing_claim(shop: Rehearsal) -> None:
     found = failed(shop)
 
     assert found["1"] == {placed.event_id}
-    assert "o1" in found["12"]
+    assert "o1" in found["3"]
 
 
 def test_a_lost_output_is_found_by_what_its_input_demands(shop: Rehearsal) -> None:
@@ -81,16 +82,6 @@ def test_an_order_that_was_never_published_is_found(shop: Rehearsal) -> None:
     shop.records = [each for each in shop.records if each.order_id != "o1"]
 
     assert "o1" in failed(shop)["1"]
-
-
-def test_a_doubled_shipment_is_a_decision_taken_twice(shop: Rehearsal) -> None:
-    first = the(shop, "ShipmentDispatched", "o1")
-    shop.publish("ShipmentDispatched", {**first.fields, "shipment_id": "another"}, first.cause)
-
-    found = failed(shop)
-
-    assert found["3"] == {"o1"}
-    assert found["12"] == {"o1"}
 
 
 def test_a_record_that_stands_twice_in_a_topic_is_found(shop: Rehearsal) -> None:
@@ -197,16 +188,6 @@ def test_a_stuck_order_is_found(shop: Rehearsal) -> None:
     assert found["1"] == {"o6"}
 
 
-def test_an_order_with_two_ends_is_found(shop: Rehearsal) -> None:
-    about = {"order_id": "o1", "customer_id": "c1", "reason": "declined", "lines": [{"sku": SKU, "quantity": QUANTITY}]}
-    shop.publish("StockReleased", about, the(shop, "PaymentCaptured", "o1").event_id)
-
-    found = failed(shop)
-
-    assert "o1" in found["10"]
-    assert "o1" in found["3"]
-
-
 def test_a_record_that_no_database_explains_is_found(shop: Rehearsal) -> None:
     fields = the(shop, "StockReserved", "o1").fields
     ghost = shop.publish("StockReserved", {**fields, "order_id": "o1"}, "a cause that nobody claimed")
@@ -281,15 +262,6 @@ def test_other_bytes_than_those_claimed_are_found(shop: Rehearsal) -> None:
     assert failed(shop) == {"8": {str(placed.place)}}
 
 
-def test_a_claim_of_a_record_that_is_not_there_is_found(shop: Rehearsal) -> None:
-    partition = the(shop, "OrderPlaced", "o1").place[:2]
-    ghost = Place(*partition, shop.ends[partition])
-    shop.ends[partition] += 1  # an offset of an aborted record
-    shop.claims["inventory"]["ghost"] = Claim("ghost", ghost, b"", rejected=False)
-
-    assert failed(shop) == {"1": {"ghost"}}
-
-
 def test_an_answered_order_that_is_not_there_is_found(shop: Rehearsal) -> None:
     shop.overrides["answers"] = [Answer("c1", "key-o1", "o1"), Answer("c1", "key-x", "gone")]
 
@@ -300,13 +272,6 @@ def test_two_keys_for_one_order_are_found(shop: Rehearsal) -> None:
     shop.keys.append(("c1", "again", "o1"))
 
     assert failed(shop) == {"9": {"o1"}}
-
-
-def test_a_hanging_transaction_is_found(shop: Rehearsal) -> None:
-    evidence = shop.evidence()
-    bounds = {**evidence.bounds, ("orders", 0): Bounds(0, 3, 4)}
-
-    assert [each.subject for each in findings(replace(evidence, bounds=bounds))["10"].violations] == ["orders/0"]
 
 
 def test_a_group_that_is_behind_is_found_and_told_from_a_lost_event(shop: Rehearsal) -> None:
@@ -408,7 +373,7 @@ def test_seven_thousand_orders_are_judged_within_seconds() -> None:
     shop = Rehearsal()
     shop.stock[SKU] = Stock(100_000, 100_000, 0, 0)
     for number in range(7_000):
-        shop.order(f"o{number}", f"c{number % 500}", end=TERMINAL_ENDS[number % 3], at_s=number)
+        shop.order(f"o{number}", f"c{number % 500}", end=EVERY_END[number % len(EVERY_END)], at_s=number)
     evidence = shop.evidence()
 
     began = time.process_time()

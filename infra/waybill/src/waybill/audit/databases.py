@@ -37,6 +37,8 @@ async def snapshot(stack: Stack, database: str) -> AsyncIterator["asyncpg.Connec
             yield connection
     except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InsufficientPrivilegeError) as error:
         raise UsageError(f"the database of {database} is not as the audit knows it: {error}") from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        raise UsageError(f"the database of {database} stopped answering while it was read: {error}") from error
     finally:
         await connection.close()
 

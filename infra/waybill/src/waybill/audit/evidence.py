@@ -4,10 +4,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from waybill.audit.shop import Answer, Entry, Order, Payment, Reservation, Shipment, Stock
+from waybill.audit.explaining import Explanations, explain_all
+from waybill.audit.shop import Answer, Cancellation, Entry, Order, Payment, Reservation, Shipment, Stock
 from waybill.audit.wiring import Wiring
+
+if TYPE_CHECKING:
+    from waybill.audit.history import History
 
 
 class Place(NamedTuple):
@@ -113,6 +117,7 @@ class Tables:
     reservations: Mapping[str, Reservation] = field(default_factory=dict)
     payments: Mapping[str, Payment] = field(default_factory=dict)
     shipments: Mapping[str, Shipment] = field(default_factory=dict)
+    cancellations: Mapping[str, Cancellation] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -130,6 +135,7 @@ class Evidence:
     aborted: Sequence[tuple[str, str]] = ()  # topic and event id of what only a read_uncommitted reader sees
     answers: Sequence[Answer] | None = None
     settled: bool = True
+    history: "History | None" = None  # what a watcher saw before
 
     @cached_property
     def at(self) -> dict[Place, Record]:
@@ -159,6 +165,11 @@ class Evidence:
                 if record.order_id:
                     journeys.setdefault(record.order_id, defaultdict(list))[event_type].append(record)
         return journeys
+
+    @cached_property
+    def explanations(self) -> Explanations:
+        """How the model explains what each group gave about each order."""
+        return explain_all(self)
 
     @cached_property
     def rejected(self) -> set[Place]:

@@ -1,14 +1,15 @@
 """Reads the topics with another client than the services: to the end, committed or not, and who is how far."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple, TypeVar
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
     IsolationLevel,
     KafkaError,
+    KafkaException,
     Message,
     TopicPartition,
 )
@@ -25,7 +26,11 @@ ANSWER_S = 10.0
 SILENCE_S = 30.0  # no record and no end of a partition for so long: Kafka does not answer
 EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # the client leaves it untyped
 LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # likewise
+PATIENCE_S = 15.0  # leaders and coordinators move after a broker's death: asking again helps
+PAUSE_S = 0.25
+REFUSED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED})
 Committed = Mapping[Partition, int]
+Answer = TypeVar("Answer")
 
 
 class Raw(NamedTuple):
@@ -49,15 +54,15 @@ class Topics:
     def bounds(self) -> dict[Partition, Bounds]:
         """Return the ends of every partition of the contracts' topics, as Kafka counts partitions."""
         partitions = self._partitions()
-        low = self._offsets(partitions, EARLIEST, IsolationLevel.READ_UNCOMMITTED)
-        stable = self._offsets(partitions, LATEST, IsolationLevel.READ_COMMITTED)
-        high = self._offsets(partitions, LATEST, IsolationLevel.READ_UNCOMMITTED)
+        low = patiently(lambda: self._offsets(partitions, EARLIEST, IsolationLevel.READ_UNCOMMITTED))
+        stable = patiently(lambda: self._offsets(partitions, LATEST, IsolationLevel.READ_COMMITTED))
+        high = patiently(lambda: self._offsets(partitions, LATEST, IsolationLevel.READ_UNCOMMITTED))
         return {partition: Bounds(low[partition], stable[partition], high[partition]) for partition in low}
 
     def committed(self, service: str) -> Committed:
         """Return the offsets that Kafka keeps for a service's group."""
         places = [(each.topic, each.partition) for each in self._partitions()]
-        found = self._groups[service].committed(places)
+        found = patiently(lambda: self._groups[service].committed(places))
         return {(self._names.logical(topic), number): offset for (topic, number), offset in found.items()}
 
     def committed_records(self, bounds: Mapping[Partition, Bounds]) -> list[Raw]:
@@ -142,6 +147,18 @@ class Topics:
     def _place(self, message: Message) -> Place:
         topic = self._names.logical(message.topic() or "")
         return Place(topic, message.partition() or 0, message.offset() or 0)
+
+
+def patiently(ask: Callable[[], Answer]) -> Answer:
+    """Ask again what Kafka could not answer for the moment. KafkaException: it refuses, or still can't."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if error.args[0].code() in REFUSED or time.monotonic() >= deadline:
+                raise
+        time.sleep(PAUSE_S)
 
 
 def _headers(message: Message) -> dict[str, bytes]:

@@ -25,7 +25,7 @@ async def read_ledger(stack: Stack) -> list[Entry]:
                     page = await answer.json()
                 entries += map(_entry, page["entries"])
                 after = page["next"] if page["entries"] else None
-    except (ClientError, OSError) as error:
+    except (ClientError, OSError, LookupError, ValueError) as error:
         raise UsageError(f"the payment gateway's ledger can't be read: {error}") from error
     return entries
 
@@ -38,4 +38,5 @@ def _entry(entry: dict[str, Any]) -> Entry:
         currency=entry["amount"]["currency"],
         charge_id=entry["charge_id"],
         idempotency_key=entry["idempotency_key"],
+        refund_id=entry["refund_id"] or "",
     )

@@ -1,35 +1,19 @@
-"""The audit's own model of the shop: which decisions an order's events allow. It shares no code with the services."""
+"""The audit's own model of the shop: what an order's events may say. It shares no code with the services."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from waybill.audit.shop import Order, lines_of
 
-
-class Rule(NamedTuple):
-    """Once a group has taken all that it `needs` about an order, it gives exactly one of `gives`."""
-
-    group: str
-    needs: tuple[str, ...]
-    gives: tuple[str, ...]
-
-
-RULES = (
-    Rule("inventory", ("OrderPlaced",), ("StockReserved", "StockRejected")),
-    Rule("accounting", ("OrderPlaced", "StockReserved"), ("ChargePayment",)),
-    Rule("accounting", ("ChargePayment",), ("PaymentCaptured", "PaymentDeclined")),
-    Rule("inventory", ("PaymentCaptured",), ("StockAllocated",)),
-    Rule("inventory", ("PaymentDeclined",), ("StockReleased",)),
-    Rule("fulfillment", ("StockAllocated",), ("ShipmentDispatched",)),
+RELEASES = {"declined": "declined", "expired": "expired", "cancelled": "cancelled"}
+DECISIONS = (
+    ("inventory", ("StockReserved", "StockRejected", "StockAllocated", "AllocationFailed", "StockReleased")),
+    ("accounting", ("ChargePayment", "PaymentCaptured", "PaymentDeclined", "RefundPayment", "PaymentRefunded")),
+    ("fulfillment", ("ShipmentDispatched", "ShipmentCancelled", "CancellationRefused")),
 )
 
-# An order's end, by the event that makes it so.
-ENDS = {"ShipmentDispatched": "shipped", "StockRejected": "rejected"}
-RELEASES = {"declined": "declined", "expired": "expired", "cancelled": "cancelled"}
-STATUS_RANK = {"placed": 0, "reserved": 1, "paid": 2, "shipped": 3, "rejected": 3, "declined": 3}
-
 _WHOLE_ORDER = frozenset({"StockReserved", "StockAllocated", "StockReleased", "ShipmentDispatched"})
-_WHOLE_AMOUNT = frozenset({"ChargePayment", "PaymentCaptured"})
+_WHOLE_AMOUNT = frozenset({"ChargePayment", "PaymentCaptured", "RefundPayment", "PaymentRefunded"})
 
 
 def order_of(placed: Mapping[str, Any]) -> Order:
@@ -46,11 +30,13 @@ def order_of(placed: Mapping[str, Any]) -> Order:
     )
 
 
-def end_of(event_type: str, fields: Mapping[str, Any]) -> str | None:
-    """Return the terminal state that an event gives its order, None for an event that ends nothing."""
-    if event_type == "StockReleased":
-        return RELEASES.get(fields["reason"])
-    return ENDS.get(event_type)
+def ends_of(events: Mapping[str, Any]) -> set[str]:
+    """Return the ends that an order's events, by type, give it: a granted cancellation goes before inventory's end."""
+    inventorys = {"rejected"} if events.get("StockRejected") else set()
+    inventorys |= {RELEASES.get(each.fields["reason"], "released") for each in events.get("StockReleased", ())}
+    if events.get("ShipmentCancelled"):
+        return {"cancelled", "shipped"} if events.get("ShipmentDispatched") else {"cancelled"}
+    return inventorys | ({"shipped"} if events.get("ShipmentDispatched") else set())
 
 
 def contradictions(order: Order, event_type: str, fields: Mapping[str, Any]) -> Iterator[str]:
@@ -63,8 +49,6 @@ def contradictions(order: Order, event_type: str, fields: Mapping[str, Any]) -> 
         yield from _other_amount(order, fields["amount"])
     if event_type == "StockRejected" and not set(fields["short_skus"]) & order.lines.keys():
         yield f"is short of {fields['short_skus']}, which the order does not ask for"
-    if event_type == "StockReleased" and fields["reason"] != "declined":
-        yield f"was released as {fields['reason']}, which nobody asked for"
 
 
 def _other_amount(order: Order, amount: Mapping[str, Any]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from confluent_kafka import KafkaException
 
 from waybill.audit.evidence import Evidence
 from waybill.audit.gather import gather
+from waybill.audit.history import History
 from waybill.audit.invariants import judge
 from waybill.audit.kafka import Topics
 from waybill.audit.report import Report, lines_of
@@ -19,17 +20,20 @@ from waybill.output import progress
 from waybill.stack import Stack
 
 
-async def audit(stack: Stack, *, wait_s: float = 30, answers: Sequence[Answer] | None = None) -> Report:
+async def audit(
+    stack: Stack, *, wait_s: float = 30, answers: Sequence[Answer] | None = None, history: History | None = None
+) -> Report:
     """Return the verdict on every invariant. UsageError: a part of the stack can't be read.
 
-    `wait_s` bounds the waiting for orders under way; `answers` are what a client was told, if it kept them.
+    `wait_s` bounds the waiting for orders under way; `answers` are what a client was told, if it kept them; `history`
+    is what a `Watch` saw before.
     """
     began = time.monotonic()
     try:
         evidence = await collect(stack, wait_s=wait_s)
     except KafkaException as error:
         raise UsageError(f"Kafka can't be read: {error.args[0].str()}") from error
-    lines = lines_of(judge(replace(evidence, answers=answers)))
+    lines = lines_of(judge(replace(evidence, answers=answers, history=history)))
     return Report(
         ok=all(line.ok is not False for line in lines),
         settled=evidence.settled,

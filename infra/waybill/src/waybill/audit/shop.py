@@ -10,7 +10,10 @@ TERMINAL = frozenset({"shipped", "rejected", "declined", "expired", "cancelled"}
 
 
 class Order(NamedTuple):
-    """A row of checkout's orders, with its lines; `begun_at_us` is when the transaction that placed it began."""
+    """A row of checkout's orders; `begun_at_us` is when the transaction that placed it began.
+
+    `cancellation` is asked, granted or refused, `withheld` the end that waits for its answer, both empty for none.
+    """
 
     customer_id: str
     status: str
@@ -19,6 +22,8 @@ class Order(NamedTuple):
     placed_at_us: int
     begun_at_us: int
     lines: Lines
+    cancellation: str = ""
+    withheld: str = ""
 
 
 class Stock(NamedTuple):
@@ -36,6 +41,8 @@ class Reservation(NamedTuple):
     customer_id: str
     state: str
     lines: Lines
+    paid: bool = False
+    expiry_told: bool = False
 
 
 class Payment(NamedTuple):
@@ -47,6 +54,9 @@ class Payment(NamedTuple):
     currency: str
     charge_id: str
     invoice_number: str
+    refund_id: str = ""
+    reserved: bool = False
+    voided: bool = False
 
 
 class Shipment(NamedTuple):
@@ -55,6 +65,13 @@ class Shipment(NamedTuple):
     customer_id: str
     shipment_id: str
     lines: Lines
+
+
+class Cancellation(NamedTuple):
+    """A row of fulfillment's cancellations."""
+
+    customer_id: str
+    granted: bool
 
 
 class Entry(NamedTuple):
@@ -66,6 +83,7 @@ class Entry(NamedTuple):
     currency: str
     charge_id: str
     idempotency_key: str
+    refund_id: str = ""
 
 
 class Answer(NamedTuple):

@@ -4,13 +4,19 @@ from collections.abc import Iterator
 
 from waybill.audit.evidence import Evidence
 from waybill.audit.finding import Finding, Violation, judged
-from waybill.audit.model import end_of
+from waybill.audit.model import ends_of
 from waybill.audit.shop import TERMINAL
 
 
 def check(evidence: Evidence) -> Finding:
     """Judge lag, hanging transactions and the ends of the orders."""
-    violations = [*_behind(evidence), *_hanging(evidence), *_endless(evidence), *_two_ends(evidence)]
+    violations = [
+        *_behind(evidence),
+        *_hanging(evidence),
+        *_endless(evidence),
+        *_two_ends(evidence),
+        *_unsettled(evidence),
+    ]
     stopped = sorted(evidence.stopped)
     note = f"{len(stopped)} orders stopped by an open dead letter"
     if stopped:
@@ -44,9 +50,23 @@ def _endless(evidence: Evidence) -> Iterator[Violation]:
 
 def _two_ends(evidence: Evidence) -> Iterator[Violation]:
     for order_id, events in evidence.journeys.items():
-        ends = {end_of(record.event_type, record.fields) for records in events.values() for record in records} - {None}
+        ends = ends_of(events)
         row = evidence.tables.orders.get(order_id)
         if len(ends) > 1:
-            yield Violation(order_id, f"has more than one end: {', '.join(sorted(str(end) for end in ends))}")
+            yield Violation(order_id, f"has more than one end: {', '.join(sorted(ends))}")
         elif row is not None and row.status in TERMINAL and not evidence.trimmed and ends != {row.status}:
-            yield Violation(order_id, f"is {row.status} in PostgreSQL, the events say {ends or 'nothing'}")
+            yield Violation(order_id, f"is {row.status} in PostgreSQL, the events say {', '.join(ends) or 'nothing'}")
+
+
+def _unsettled(evidence: Evidence) -> Iterator[Violation]:
+    """Yield orders that have ended while goods or money are still under way, though nothing moves any more."""
+    if not evidence.settled:
+        return
+    for order_id, order in evidence.tables.orders.items():
+        if order.status not in TERMINAL or order_id in evidence.stopped:
+            continue
+        reservation, payment = evidence.tables.reservations.get(order_id), evidence.tables.payments.get(order_id)
+        if reservation and reservation.state in {"held", "allocated"}:
+            yield Violation(order_id, f"is {order.status}, and its reservation is still {reservation.state}: it leaks")
+        if payment and payment.state in {"charging", "refunding"}:
+            yield Violation(order_id, f"is {order.status}, and its payment is still {payment.state}")

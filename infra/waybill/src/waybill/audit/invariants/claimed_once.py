@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 from waybill.audit.evidence import Evidence, Group, Letter, Record
 from waybill.audit.finding import Finding, Violation, judged
-from waybill.audit.model import RULES, Rule
 
 
 def check(evidence: Evidence) -> Finding:
@@ -79,20 +78,11 @@ def _confused(evidence: Evidence) -> Iterator[Violation]:
 
 
 def _unanswered(evidence: Evidence) -> Iterator[Violation]:
-    """Yield orders about which a group has taken all it needs, and nothing of what it must say can be read."""
-    for order_id in evidence.journeys.keys() - evidence.stopped:
-        events = evidence.journeys[order_id]
-        for rule in RULES:
-            if any(events.get(event_type) for event_type in rule.gives):
-                continue
-            if all(_published(evidence, rule, events.get(event_type, [])) for event_type in rule.needs):
-                what = f"{rule.group} took {' and '.join(rule.needs)}, but no {' or '.join(rule.gives)} can be read"
-                yield Violation(order_id, what)
-
-
-def _published(evidence: Evidence, rule: Rule, records: list[Record]) -> bool:
-    group = evidence.groups[rule.group]
-    return any(group.took(record) and group.published(record.place) for record in records)
+    """Yield answers that a group must have given to an input that it took, and that can't be read."""
+    for (name, order_id), explanation in evidence.explanations.items():
+        for lost in explanation.lost:
+            asked, answers = lost.taken, " and ".join(lost.answers)
+            yield Violation(order_id, f"{name} took {asked.event} at {asked.where}, but its {answers} can't be read")
 
 
 def _unpublished(evidence: Evidence) -> Iterator[Violation]:

@@ -1,11 +1,10 @@
 """Invariant 4: each customer's orders stay in the order in which they were accepted, in every topic."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 
-from waybill.audit.evidence import Evidence, Record
+from waybill.audit.evidence import Evidence, Partition, Place, Record
 from waybill.audit.finding import Finding, Violation, judged
-from waybill.audit.model import RULES
 from waybill.audit.murmur import partition_of
 from waybill.audit.shop import Answer
 
@@ -17,7 +16,7 @@ ANSWERED_WITHIN_US = 250_000
 def check(evidence: Evidence) -> Finding:
     """Judge the partition of every record, and each customer's sequence in every topic."""
     keyed = [record for records in evidence.events.values() for record in records]
-    violations = [*_misdirected(evidence, keyed), *_unlike_accepted(evidence), *_unlike_placed(evidence)]
+    violations = [*_misdirected(evidence, keyed), *_unlike_accepted(evidence), *_unlike_caused(evidence)]
     customers = {record.fields["customer_id"] for record in evidence.events.get("OrderPlaced", ())}
     note = f"{len(customers)} customers"
     if evidence.answers is None:
@@ -71,28 +70,19 @@ def _overtaken(customer: str, sequence: list[str], intervals: list[tuple[float, 
             latest, by = sent, order_id
 
 
-def _unlike_placed(evidence: Evidence) -> Iterator[Violation]:
-    """Yield where the decisions about a customer's orders come in another order than those were placed in."""
-    placed = evidence.events.get("OrderPlaced", [])
-    rank = {record.order_id: record.place for record in sorted(placed, key=lambda record: record.place, reverse=True)}
-    for rule in RULES:
-        given = [record for event_type in rule.gives for record in evidence.events.get(event_type, ())]
-        known = [record for record in given if record.order_id in rank and record.order_id not in evidence.stopped]
-        yield from _swapped(sorted(known, key=lambda record: record.place), rank)
-
-
-def _swapped(decisions: Sequence[Record], rank: Mapping[str, tuple[str, int, int]]) -> Iterator[Violation]:
-    last: dict[str, Record] = {}
-    decided: set[str] = set()  # a decision taken twice is invariant 3's
-    for record in decisions:
-        if record.order_id in decided:
+def _unlike_caused(evidence: Evidence) -> Iterator[Violation]:
+    """Yield events under one key that stand in another order than what caused them, as one group read it."""
+    last: dict[tuple[str, Partition, bytes, Partition], tuple[Place, Record]] = {}
+    for record in evidence.records:
+        name = evidence.wiring.writers.get(record.place.topic, "")
+        claim = evidence.groups[name].claims.get(record.cause) if name in evidence.groups else None
+        if claim is None or record.cause == record.event_id or record.place in evidence.rejected:
             continue
-        decided.add(record.order_id)
-        before = last.setdefault(record.fields["customer_id"], record)
-        if rank[record.order_id][1:] < rank[before.order_id][1:]:
-            what = (
-                f"{record.event_type} at {record.place} comes after that of {before.order_id}, which was placed later"
-            )
-            yield Violation(record.order_id, what)
+        lane = (name, record.place[:2], record.key, claim.place[:2])
+        cause, before = last.get(lane, (claim.place, record))
+        if claim.place < cause:
+            what = f"{record.event_type} at {record.place} comes after {before.event_type} at {before.place}"
+            subject = record.order_id or record.event_id
+            yield Violation(subject, f"{what}, which has the later cause: {claim.place}, then {cause}")
         else:
-            last[record.fields["customer_id"]] = record
+            last[lane] = (claim.place, record)

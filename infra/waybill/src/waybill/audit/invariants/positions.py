@@ -9,7 +9,10 @@ from waybill.audit.finding import Finding, Violation, judged
 def check(evidence: Evidence) -> Finding:
     """Judge each group's committed offsets against its own positions."""
     checked = sum(len(group.positions.keys() | group.committed.keys()) for group in evidence.groups.values())
-    return judged("5", "committed offset <= next_offset, and equal at rest", checked, _apart(evidence))
+    seen = evidence.history.overtaken if evidence.history else set()
+    looks = f"watched in {evidence.history.looks} looks" if evidence.history else ""
+    name = "committed offset <= next_offset, and equal at rest"
+    return judged("5", name, checked, [*_apart(evidence), *seen], looks)
 
 
 def _apart(evidence: Evidence) -> Iterator[Violation]:
@@ -32,6 +35,9 @@ def _waiting(evidence: Evidence, partition: tuple[str, int], committed: int | No
     return (start if committed is None else committed) != next_offset
 
 
-def only_grow(_: Evidence) -> Finding:
-    """Say that one reading can't show that offsets only grow."""
-    return Finding("5b", "offsets only grow", 0, note="not observable by one reading", observable=False)
+def only_grow(evidence: Evidence) -> Finding:
+    """Judge by a watcher's looks that offsets and positions only grow; one reading can't show it."""
+    history = evidence.history
+    if history is None or not history.is_observed:
+        return Finding("5b", "offsets only grow", 0, note="not observable by one reading", observable=False)
+    return judged("5b", "offsets only grow", history.compared, history.offsets, history.summary)

@@ -2,14 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 
-from waybill.audit.evidence import Evidence, Group, Record
+from waybill.audit.evidence import Evidence, Record, Tables
 from waybill.audit.finding import Finding, Violation, judged
 from waybill.audit.invariants.status import in_motion
-from waybill.audit.shop import lines_of
+from waybill.audit.machines import Bill, Parcel, Progress, Stand, State
+from waybill.audit.shop import Payment, Reservation, lines_of
 
 Events = dict[str, list[Record]]
 
-COVERS = "folds order states, reservations, payments, shipments and both product tables; stock receipts come over HTTP"
+COVERS = (
+    "folds orders, reservations, payments, shipments, cancellations and both product tables; "
+    "stock receipts come over HTTP"
+)
 
 
 def check(evidence: Evidence) -> Finding:
@@ -18,73 +22,88 @@ def check(evidence: Evidence) -> Finding:
     if evidence.trimmed:
         note = f"not observable: retention has taken the beginning of {', '.join(evidence.trimmed)}"
         return Finding("12", name, 0, note=note, observable=False)
-    violations: list[Violation] = [*_products(evidence), *_unknown(evidence)]
+    violations: list[Violation] = [*_products(evidence), *_unknown(evidence), *_unreachable(evidence)]
     for order_id, events in evidence.journeys.items():
         if order_id not in evidence.stopped:
-            for judge in (_status, _reservation, _payment, _shipment):
+            for judge in (_owned, _amounts, _lines, _shipment):
                 violations += (Violation(order_id, what) for what in judge(evidence, order_id, events))
     return judged("12", name, len(evidence.journeys), violations, COVERS)
 
 
-def _took(group: Group, events: Events, event_type: str) -> bool:
-    return any(group.took(record) for record in events.get(event_type, ()))
+def _unreachable(evidence: Evidence) -> Iterator[Violation]:
+    """Yield orders whose row is in no state that the events which its service took may leave it in."""
+    rows = {"checkout": _status, "inventory": _reservation, "accounting": _payment, "fulfillment": _fate}
+    ahead = {name: set(_ahead(evidence, name)) for name in rows}
+    for (name, order_id), explanation in evidence.explanations.items():
+        row = rows[name](evidence.tables, order_id)
+        if explanation.ends and row not in explanation.ends and not _of_partitions(evidence, order_id, ahead[name]):
+            taken = ", ".join(each.event for each in explanation.taken) or "nothing"
+            ends = " or ".join(sorted(map(_told, explanation.ends)))
+            yield Violation(order_id, f"{name} took {taken}: its row must say {ends}, it says {_told(row)}")
 
 
-def _status(evidence: Evidence, order_id: str, events: Events) -> Iterator[str]:
-    order = evidence.tables.orders.get(order_id)
-    if order is None:
+def _told(state: State) -> str:
+    """Tell a state in words: its names and what is set."""
+    return " ".join(name if value is True else str(value) for name, value in state._asdict().items() if value) or "none"
+
+
+def _status(tables: Tables, order_id: str) -> State:
+    row = tables.orders.get(order_id)
+    return Progress(row.status, row.cancellation, row.withheld) if row else Progress("none")
+
+
+def _reservation(tables: Tables, order_id: str) -> State:
+    row = tables.reservations.get(order_id)
+    return Stand(row.state, row.paid) if row else Stand()
+
+
+def _payment(tables: Tables, order_id: str) -> State:
+    row = tables.payments.get(order_id)
+    return Bill(row.state, bool(row.currency), row.reserved, row.voided) if row else Bill()
+
+
+def _fate(tables: Tables, order_id: str) -> State:
+    decided = tables.cancellations.get(order_id)
+    answer = "" if decided is None else "granted" if decided.granted else "refused"
+    return Parcel(order_id in tables.shipments, answer)
+
+
+def _ahead(evidence: Evidence, name: str) -> Iterator[int]:
+    """Yield the numbers of the partitions in which a group's tables are ahead of what was read of its topics."""
+    for partition, position in evidence.groups[name].positions.items():
+        if partition in evidence.bounds and position.next_offset > evidence.bounds[partition].stable:
+            yield partition[1]
+
+
+def _of_partitions(evidence: Evidence, order_id: str, numbers: set[int]) -> bool:
+    events = evidence.journeys[order_id].values()
+    return bool(numbers) and any(record.place.partition in numbers for each in events for record in each)
+
+
+def _owned(evidence: Evidence, order_id: str, events: Events) -> Iterator[str]:
+    if order_id not in evidence.tables.orders and events:
         yield "events speak of this order, which checkout does not have"
-        return
-    checkout = evidence.groups["checkout"]
-    folded = "placed"
-    for event_type, status in (
-        ("StockReserved", "reserved"),
-        ("PaymentCaptured", "paid"),
-        ("ShipmentDispatched", "shipped"),
-        ("StockRejected", "rejected"),
-    ):
-        folded = status if _took(checkout, events, event_type) else folded
-    for record in events.get("StockReleased", ()):
-        folded = str(record.fields["reason"]) if checkout.took(record) else folded
-    if folded != order.status:
-        yield f"the events that checkout took make it {folded}, its row says {order.status}"
+    owner = next((str(record.fields["customer_id"]) for record in events.get("OrderPlaced", ())), None)
+    tables = evidence.tables
+    for name, rows in (("inventory", tables.reservations), ("accounting", tables.payments)):
+        row: Reservation | Payment | None = rows.get(order_id)
+        if row and owner and row.customer_id != owner:
+            yield f"is customer {owner}'s, {name} has it as {row.customer_id}'s"
 
 
-def _reservation(evidence: Evidence, order_id: str, events: Events) -> Iterator[str]:
-    inventory = evidence.groups["inventory"]
-    if in_motion(evidence, order_id, "inventory"):
-        return
-    folded = ""
-    for event_type, state in (
-        ("StockRejected", "rejected"),
-        ("StockReserved", "held"),
-        ("StockAllocated", "allocated"),
-        ("StockReleased", "released"),
-    ):
-        folded = state if event_type in events else folded
-    folded = "shipped" if _took(inventory, events, "ShipmentDispatched") else folded
-    row = evidence.tables.reservations.get(order_id)
-    if (row.state if row else "") != folded:
-        yield f"the events make its reservation {folded or 'none'}, inventory's row says {row.state if row else 'none'}"
-    elif row and folded != "rejected":
-        yield from _other_lines("reservation", row.lines, events["StockReserved"])
-
-
-def _payment(evidence: Evidence, order_id: str, events: Events) -> Iterator[str]:
-    accounting = evidence.groups["accounting"]
-    if in_motion(evidence, order_id, "accounting"):
-        return
-    folded = "awaiting" if any(_took(accounting, events, each) for each in ("OrderPlaced", "StockReserved")) else ""
-    for event_type, state in (("ChargePayment", "charging"), ("PaymentDeclined", "declined")):
-        folded = state if event_type in events else folded
-    folded = "captured" if "PaymentCaptured" in events else folded
+def _amounts(evidence: Evidence, order_id: str, events: Events) -> Iterator[str]:
     row = evidence.tables.payments.get(order_id)
-    if (row.state if row else "") != folded:
-        yield f"the events make its payment {folded or 'none'}, accounting's row says {row.state if row else 'none'}"
-    elif row and "OrderPlaced" in events:
-        total = events["OrderPlaced"][0].fields["total"]
+    placed = [each for each in events.get("OrderPlaced", ()) if evidence.groups["accounting"].took(each)]
+    if row and placed:
+        total = placed[0].fields["total"]
         if (total["amount_minor"], total["currency"]) != (row.amount_minor, row.currency):
             yield f"was placed over {total['amount_minor']} {total['currency']}, accounting has {row.amount_minor}"
+
+
+def _lines(evidence: Evidence, order_id: str, events: Events) -> Iterator[str]:
+    row = evidence.tables.reservations.get(order_id)
+    if row and row.lines and "StockReserved" in events:
+        yield from _other_lines("reservation", row.lines, events["StockReserved"])
 
 
 def _shipment(evidence: Evidence, order_id: str, events: Events) -> Iterator[str]:

@@ -39,8 +39,13 @@ def _asked_for(evidence: Evidence, record: Record) -> bool:
     fields = record.fields
     if record.event_type == "ProductListed":
         return fields["sku"] in evidence.tables.products
+    order, reservation = evidence.tables.orders.get(record.order_id), evidence.tables.reservations.get(record.order_id)
+    if record.event_type == "OrderCancelled":
+        return order is not None and bool(order.cancellation)
+    if record.event_type == "ExpireReservation":
+        return reservation is not None and reservation.expiry_told
     placed = record.event_type == "OrderPlaced" or fields.get("status") == "placed"
-    return placed and record.order_id in evidence.tables.orders
+    return placed and order is not None
 
 
 def unresolved(evidence: Evidence) -> Iterator[Violation]:
