@@ -211,9 +211,11 @@ async def publish(producer: Any, *what: Any) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while True:
             try:
-                return await producer.publish(*what)  # type: ignore[no-any-return]  # it returns nothing
+                await producer.publish(*what)
             except PublishFailed:
                 await producer.replace()
+            else:
+                return
 
 
 async def polling(member: Any) -> None:
