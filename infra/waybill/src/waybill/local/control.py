@@ -1,25 +1,18 @@
 """What `up` and `down` do to a supervisor: start it and wait, end it and see that nothing is left."""
 
-import contextlib
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import psutil
-
 from waybill import secrets
 from waybill.errors import UsageError
-from waybill.local import state
-from waybill.local.layout import Options
-from waybill.local.supervisor import OPTIONS_FILE
+from waybill.local import ending, state
+from waybill.local.layout import OPTIONS_FILE, Options
 from waybill.output import progress
 
 LOOK_EVERY_S = 0.2
-DOWN_DEADLINE_S = 60.0
 ROOM_NEEDED = 2 * 1024**3
 
 _supervisors: list[
@@ -36,7 +29,7 @@ def bring_up(options: Options) -> state.State:
         raise UsageError(
             f"the stack in {home} is {running.phase} already: see `waybill status`, end it with `waybill down`"
         )
-    reap(home)
+    ending.reap(home)
     options.check_ports()
     secrets.write(home / OPTIONS_FILE, options.model_dump_json(indent=1))
     (home / state.STATE_FILE).unlink(missing_ok=True)
@@ -54,32 +47,10 @@ def bring_up(options: Options) -> state.State:
 
 def take_down(home: Path) -> bool:
     """End the stack of a home and whatever it left behind. False: nothing ran."""
-    running = state.read(home)
-    if running is None or not running.is_running:
-        return reap(home) > 0
-    os.kill(running.pid, signal.SIGTERM)
-    deadline = time.monotonic() + DOWN_DEADLINE_S
-    while state.is_alive(running.pid, running.pid_started_at):
-        if time.monotonic() > deadline:
-            os.kill(running.pid, signal.SIGKILL)
-        time.sleep(LOOK_EVERY_S)
+    ran = ending.take_down(home)
     for ended in _supervisors:
         ended.poll()
-    reap(home)
-    return True
-
-
-def reap(home: Path) -> int:
-    """Kill the processes that a killed supervisor left, and only those: by pid and start time. Returns how many."""
-    left = state.read(home)
-    processes = left.processes if left is not None and not left.is_running else []
-    killed = 0
-    for each in processes:
-        if each.pid and each.started_at and state.is_alive(each.pid, each.started_at):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                psutil.Process(each.pid).kill()
-                killed += 1
-    return killed
+    return ran
 
 
 def _check_home(options: Options) -> None:

@@ -17,7 +17,7 @@ from waybill import provision, secrets
 from waybill.errors import UsageError
 from waybill.local import artifacts, kafka, keys, postgres, registry, shop, state
 from waybill.local.certificates import ensure_certificates
-from waybill.local.layout import Options
+from waybill.local.layout import OPTIONS_FILE, Options
 from waybill.local.programs import Program
 from waybill.local.runner import Runner, die_with_parent
 from waybill.output import progress
@@ -26,7 +26,6 @@ from waybill.stack import STACK_FILE, Stack
 HEALTH_DEADLINE_S = 120.0
 MOST_DEATHS_AT_START = 3
 WRITE_EVERY_S = 0.25
-OPTIONS_FILE = "options.json"
 
 
 class Supervisor:
