@@ -40,11 +40,11 @@ COMMANDS = {
 class Commands(typer.core.TyperGroup):
     """Commands that are imported when they are called: all together they bring Kafka, HTTP and SQL clients along."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
+    def list_commands(self, _context: Any) -> list[str]:
         """Return the names, in the order of the table."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+    def get_command(self, _context: Any, cmd_name: str) -> Any:
         """Import a command. None: there is none of this name."""
         if cmd_name not in COMMANDS:
             return None
@@ -52,7 +52,7 @@ class Commands(typer.core.TyperGroup):
         alone.command(cmd_name)(getattr(import_module(COMMANDS[cmd_name].module), cmd_name))
         return typer.main.get_command(alone)
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
+    def format_commands(self, _context: Any, formatter: Any) -> None:
         """Write the table, importing nothing."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, command.sentence) for name, command in COMMANDS.items()])

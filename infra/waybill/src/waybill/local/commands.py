@@ -8,7 +8,7 @@ import typer
 from waybill.home import home_folder
 from waybill.local import control
 from waybill.local.kafka import replicas
-from waybill.local.layout import Options, cache_folder, checked
+from waybill.local.layout import DEFAULT_BASE_PORT, Options, cache_folder, checked
 from waybill.local.status import Json, status
 from waybill.output import progress
 
@@ -17,7 +17,9 @@ def up(  # noqa: PLR0913  # a command's options
     *,
     brokers: Annotated[int, typer.Option(min=1, max=3, help="How many Kafka brokers; fewer for tight machines.")] = 3,
     instances: Annotated[list[str] | None, typer.Option(help="More processes of a service: inventory=2.")] = None,
-    base_port: Annotated[int, typer.Option(envvar="WAYBILL_BASE_PORT", help="First of the ports.")] = 18_000,
+    base_port: Annotated[
+        int, typer.Option(envvar="WAYBILL_BASE_PORT", min=1_024, max=65_000, help="First of the ports.")
+    ] = DEFAULT_BASE_PORT,
     namespace: Annotated[str, typer.Option(envvar="WAYBILL_NAMESPACE", help="Prefix of topics, groups, users.")] = "",
     services: Annotated[bool, typer.Option(help="With the shop's services, or the infrastructure alone.")] = True,
     as_json: Json = False,

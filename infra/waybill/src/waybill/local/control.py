@@ -1,47 +1,43 @@
 """What `up` and `down` do to a supervisor: start it and wait, end it and see that nothing is left."""
 
-import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from waybill import secrets
 from waybill.errors import UsageError
-from waybill.local import ending, state
-from waybill.local.layout import OPTIONS_FILE, Options
+from waybill.local import ending, logfile, premises, state
+from waybill.local.layout import LOG_NAME, Options
+from waybill.local.premises import ROOM_NEEDED
 from waybill.output import progress
 
 LOOK_EVERY_S = 0.2
-ROOM_NEEDED = 2 * 1024**3
 
 _supervisors: list[
     subprocess.Popen[bytes]
 ] = []  # they outlive this process on purpose; kept so that nobody warns of it
 
 
-def bring_up(options: Options) -> state.State:
+def bring_up(options: Options, room_needed: int = ROOM_NEEDED) -> state.State:
     """Start a stack and return when all is healthy. UsageError says what is in the way; nothing is left then."""
     home = options.home
-    _check_home(options)
     running = state.read(home)
     if running is not None and running.is_running:
         raise UsageError(
             f"the stack in {home} is {running.phase} already: see `waybill status`, end it with `waybill down`"
         )
+    premises.check(options, room_needed)
     ending.reap(home)
     options.check_ports()
-    secrets.write(home / OPTIONS_FILE, options.model_dump_json(indent=1))
-    (home / state.STATE_FILE).unlink(missing_ok=True)
-    shutil.rmtree(home / state.STOPPED_FOLDER, ignore_errors=True)
-    (home / state.STOPPED_FOLDER).mkdir(mode=0o700)
+    premises.prepare(options)
     supervisor = _supervise(home)
     try:
         return _wait_until_up(home, supervisor)
     except BaseException:
-        progress("taking down what has started")
-        supervisor.terminate()
-        supervisor.wait()
+        if supervisor.poll() is None:
+            progress("taking down what has started")
+            supervisor.terminate()
+            supervisor.wait()
         raise
 
 
@@ -53,22 +49,8 @@ def take_down(home: Path) -> bool:
     return ran
 
 
-def _check_home(options: Options) -> None:
-    try:
-        for folder in (options.home, options.home / "logs", options.cache):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        probe = options.home / ".probe"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UsageError(f"{error.filename or options.home} can't be written: {error.strerror}") from error
-    for folder in (options.home, options.cache):
-        if (free := shutil.disk_usage(folder).free) < ROOM_NEEDED:
-            raise UsageError(f"{folder} has {free >> 20} MiB of room, a stack needs {ROOM_NEEDED >> 20}")
-
-
 def _supervise(home: Path) -> subprocess.Popen[bytes]:
-    with (home / "logs" / "supervisor.log").open("ab") as log:
+    with logfile.open_to_append(home / "logs" / LOG_NAME) as log:
         started = subprocess.Popen(
             [sys.executable, "-m", "waybill.local.supervisor", str(home)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=home,
@@ -89,6 +71,6 @@ def _wait_until_up(home: Path, supervisor: subprocess.Popen[bytes]) -> state.Sta
         if supervisor.poll() is not None:
             now = state.read(home)
             raise UsageError(
-                now.message if now and now.message else f"the supervisor ended; see {home}/logs/supervisor.log"
+                now.message if now and now.message else f"the supervisor ended; see {home}/logs/{LOG_NAME}"
             )
         time.sleep(LOOK_EVERY_S)

@@ -1,6 +1,7 @@
 """`waybill down`, `logs`, `stop`, `start`: what is done to a stack that runs."""
 
 import collections
+import os
 import time
 from typing import Annotated
 
@@ -12,6 +13,8 @@ from waybill.local import state
 from waybill.local.ending import take_down
 from waybill.local.status import Json
 from waybill.output import emit, progress
+
+LOOK_EVERY_S = 0.3
 
 
 def down(*, as_json: Json = False) -> None:
@@ -31,11 +34,16 @@ def logs(
     if not path.exists():
         known = sorted(each.stem for each in path.parent.glob("*.log"))
         raise UsageError(f"there is no log of {name}; there are {', '.join(known) or 'none'}")
-    with path.open(errors="replace") as file:
-        print("".join(collections.deque(file, maxlen=lines)), end="")
-        while follow:
-            print(file.read(), end="", flush=True)
-            time.sleep(0.3)
+    with path.open("rb") as file:
+        end = b"".join(collections.deque(file, maxlen=lines))
+        while True:
+            print(end.decode(errors="replace"), end="", flush=True)
+            if not follow:
+                return
+            time.sleep(LOOK_EVERY_S)
+            if os.fstat(file.fileno()).st_size < file.tell():  # it was set aside
+                file.seek(0)
+            end = file.read()
 
 
 def stop(name: Annotated[str, typer.Argument(help="Which process; it stays down until `start`.")]) -> None:

@@ -15,11 +15,11 @@ import psutil
 
 from waybill import provision, secrets
 from waybill.errors import UsageError
-from waybill.local import artifacts, kafka, keys, postgres, registry, shop, state
+from waybill.local import artifacts, kafka, keys, logfile, postgres, registry, shop, state
 from waybill.local.certificates import ensure_certificates
-from waybill.local.layout import OPTIONS_FILE, Options
-from waybill.local.programs import Program
-from waybill.local.runner import Runner, die_with_parent
+from waybill.local.layout import LOG_NAME, OPTIONS_FILE, Options
+from waybill.local.programs import Program, die_with_parent
+from waybill.local.runner import Runner
 from waybill.output import progress
 from waybill.stack import STACK_FILE, Stack
 
@@ -89,7 +89,7 @@ class Supervisor:
         shop.ensure_gateway_keys(self._stack)
         secrets.ensure(self._home, "kafka-operator")
         secrets.write(self._home / STACK_FILE, self._stack.model_dump_json(indent=1))
-        return artifacts.fetch(self._options.cache)
+        return artifacts.fetch(self._options.cache, self._say)
 
     async def _healthy(self, programs: Iterable[Program]) -> None:
         """Start these together, and wait until each is healthy."""
@@ -128,6 +128,7 @@ class Supervisor:
     async def _write_state(self) -> None:
         while True:
             self._save()
+            logfile.bound(self._home / "logs" / LOG_NAME)
             await asyncio.sleep(WRITE_EVERY_S)
 
     def _save(self) -> None:
@@ -158,8 +159,10 @@ def main(home: Path) -> int:
         progress(f"a supervisor already runs in {home}")
         return 2
     with lock:
-        return asyncio.run(Supervisor(options).live())
+        return asyncio.new_event_loop().run_until_complete(Supervisor(options).live())
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    code = main(Path(sys.argv[1]))
+    sys.stderr.flush()
+    os._exit(code)  # nothing is left but, after Ctrl-C, a thread in a download that would hold up the exit
