@@ -28,9 +28,18 @@ COMMANDS = {
         "waybill.provision.command", "Make topics, users, permissions, databases and schemas as the contracts say."
     ),
     "token": Command("waybill.token.command", "Print a token for a customer or for an operator."),
-    "demo": Command("waybill.demo.command", "Show the whole story: the stack, some orders, and the audit's last word."),
-    "replay": Command("waybill.replay.command", "Replay purchases through the shop, compare to the cent, and audit."),
-    "load": Command("waybill.load.command", "Offer orders in an open loop, print the latencies, and audit."),
+    "demo": Command(
+        "waybill.demo.command",
+        "Show the whole story: the stack starts if it is not up, orders go through, the audit has the last word.",
+    ),
+    "replay": Command(
+        "waybill.replay.command",
+        "Replay purchases: one order a line, each customer's in the file's order; then compare to the cent, and audit.",
+    ),
+    "load": Command(
+        "waybill.load.command",
+        "Offer orders in an open loop, wait until they are settled, print the latencies, and audit.",
+    ),
     "audit": Command(
         "waybill.audit.command", "Read topics, databases and the gateway's ledger, and judge every invariant."
     ),

@@ -7,6 +7,7 @@ import asyncio
 import itertools
 import os
 import random
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from waybill.stack import Stack
 
 PORTS_NEEDED = 150
+PUBLIC = "jwks.json"
 BASE_PORTS = range(27_000, 32_000, 200)
 
 _numbers = itertools.count(1)
@@ -39,6 +41,21 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def leaks(home: Path, pids: list[int]) -> list[str]:
+    """Return where secrets of a stack can be read outside their files: in logs, command lines, environments."""
+    marks = {
+        line: file.name
+        for file in (home / "secrets").iterdir()
+        if file.name != PUBLIC
+        for line in re.findall(r"[A-Za-z0-9_+/=-]{32,}", file.read_text())
+    }
+    places = {str(log): log.read_text(errors="replace") for log in (home / "logs").iterdir()}
+    for pid in pids:
+        for kind in ("cmdline", "environ"):
+            places[f"{kind} of {pid}"] = Path(f"/proc/{pid}/{kind}").read_text(errors="replace")
+    return [f"{secret} in {place}" for place, text in places.items() for mark, secret in marks.items() if mark in text]
 
 
 @pytest.fixture(scope="session")

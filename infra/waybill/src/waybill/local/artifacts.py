@@ -34,7 +34,7 @@ def locked(lock: Path = LOCK) -> list[Artifact]:
     return [Artifact(*words) for words in lines]
 
 
-def fetch(cache: Path, say: Callable[[str], None] = progress, lock: Path = LOCK) -> dict[str, list[Path]]:
+def fetch(cache: Path, lock: Path = LOCK, say: Callable[[str], None] = progress) -> dict[str, list[Path]]:
     """Return the verified files of each part, downloaded where they are missing; `say` hears how far that is.
 
     UsageError: a file can't be had, or is not the one that the lock names (it is removed, so that nothing uses it).

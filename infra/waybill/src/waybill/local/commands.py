@@ -7,7 +7,6 @@ import typer
 
 from waybill.home import home_folder
 from waybill.local import control
-from waybill.local.kafka import replicas
 from waybill.local.layout import DEFAULT_BASE_PORT, Options, cache_folder, checked
 from waybill.local.status import Json, status
 from waybill.output import progress
@@ -41,10 +40,5 @@ def up(  # noqa: PLR0913  # a command's options
 def bring_up(options: Options) -> None:
     """Start a stack, with progress, and return when everything is healthy."""
     began = time.monotonic()
-    if options.brokers < 3:  # noqa: PLR2004  # three copies want three brokers
-        copies, in_sync = replicas(options.brokers)
-        progress(
-            f"{options.brokers} broker(s): {copies} copies of a record, {in_sync} in sync; a lost broker stops writes"
-        )
     control.bring_up(options)
     progress(f"everything is healthy after {time.monotonic() - began:.0f} s")

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from waybill.errors import UsageError
-from waybill.local import ending, logfile, premises, state
+from waybill.local import ending, kafka, logfile, premises, state
 from waybill.local.layout import LOG_NAME, Options
 from waybill.local.premises import ROOM_NEEDED
 from waybill.output import progress
@@ -30,6 +30,11 @@ def bring_up(options: Options, room_needed: int = ROOM_NEEDED) -> state.State:
     ending.reap(home)
     options.check_ports()
     premises.prepare(options)
+    if options.brokers < kafka.COPIES:
+        copies, in_sync = kafka.replicas(options.brokers)
+        progress(
+            f"{options.brokers} broker(s): {copies} copies of a record, {in_sync} in sync; a lost broker stops writes"
+        )
     supervisor = _supervise(home)
     try:
         return _wait_until_up(home, supervisor)
@@ -63,7 +68,7 @@ def _wait_until_up(home: Path, supervisor: subprocess.Popen[bytes]) -> state.Sta
     said = ""
     while True:
         now = state.read(home)
-        if now is not None and now.message != said:
+        if now is not None and now.message != said and now.phase != "failed":
             said = now.message
             progress(said)
         if now is not None and now.phase == "up":

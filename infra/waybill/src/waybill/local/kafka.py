@@ -16,6 +16,7 @@ from waybill.errors import UsageError
 from waybill.local.layout import CLIENT, CONTROLLER, INTERNAL, LOOPBACK, Options
 from waybill.local.programs import Program, listens, run_to_end
 
+COPIES = 3  # they want as many brokers
 SCRAM_ITERATIONS = 4_096
 STOP_DEADLINE_S = 15.0
 STARTED_ONCE = "__cluster_metadata-0"  # a broker makes it; formatting does not
@@ -82,7 +83,7 @@ _LOGGING = """\
 
 def replicas(brokers: int) -> tuple[int, int]:
     """Return the replication factor and the minimum of replicas in sync for a number of brokers."""
-    return (3, 2) if brokers >= 3 else (brokers, 1)  # noqa: PLR2004  # three copies want three brokers
+    return (COPIES, 2) if brokers >= COPIES else (brokers, 1)
 
 
 def programs(options: Options, jars: list[Path]) -> list[Program]:

@@ -47,6 +47,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, asked.set)
+        loop.add_signal_handler(signal.SIGHUP, self._save)  # a terminal that closes takes nothing down
         writing = asyncio.create_task(self._write_state())
         starting = asyncio.create_task(self._start())
         stopping = asyncio.create_task(asked.wait())
@@ -89,7 +90,7 @@ class Supervisor:
         shop.ensure_gateway_keys(self._stack)
         secrets.ensure(self._home, "kafka-operator")
         secrets.write(self._home / STACK_FILE, self._stack.model_dump_json(indent=1))
-        return artifacts.fetch(self._options.cache, self._say)
+        return artifacts.fetch(self._options.cache, say=self._say)
 
     async def _healthy(self, programs: Iterable[Program]) -> None:
         """Start these together, and wait until each is healthy."""
