@@ -7,6 +7,13 @@ import pytest
 from waybill.driver import Waybill
 from waybill.testing import free_base_port
 
+LAST = "test_down_leaves_no_process_behind"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Take the stack down when everybody is done with it."""
+    items.sort(key=lambda item: item.name == LAST)
+
 
 @pytest.fixture(scope="session")
 def waybill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Waybill]:
