@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from waybill.driver import Waybill
-from waybill.testing import free_base_port
+from waybill.testing import forget, free_base_port
 
 LAST = "test_down_leaves_no_process_behind"
 
@@ -21,3 +21,4 @@ def waybill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Waybill]:
     yield command
     ended = command("down")
     assert ended.code == 0, ended.err
+    forget(command.home)

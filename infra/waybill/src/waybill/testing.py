@@ -8,6 +8,7 @@ import itertools
 import os
 import random
 import re
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +59,14 @@ def leaks(home: Path, pids: list[int]) -> list[str]:
     return [f"{secret} in {place}" for place, text in places.items() for mark, secret in marks.items() if mark in text]
 
 
+def forget(home: Path) -> None:
+    """Delete what a stack that was taken down keeps outside its home: root's database."""
+    from waybill.local.postgres import FOR_ROOT, data_folder  # noqa: PLC0415  # unit tests should not wait for it
+
+    if (place := data_folder(home).parent).is_relative_to(FOR_ROOT):
+        shutil.rmtree(place, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Stack"]:
     """Start a real stack without the shop's services: three brokers, PostgreSQL, the registry."""
@@ -74,6 +83,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Stack"]:
         yield Stack.load(home)
     finally:
         control.take_down(home)
+        forget(home)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 from waybill.driver import Ended, Waybill
 from waybill.local import state
 from waybill.local.layout import Options, cache_folder, is_taken
-from waybill.testing import free_base_port, leaks
+from waybill.testing import forget, free_base_port, leaks
 
 pytestmark = pytest.mark.integration
 
@@ -27,6 +27,7 @@ def waybill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Waybill]:
     assert started.code == 0, started.err
     yield command
     assert command("down").code == 0
+    forget(command.home)
 
 
 def until(ask: Callable[[], object], deadline_s: float = DEADLINE_S) -> None:
