@@ -117,7 +117,7 @@ def test_the_table_of_commands_is_the_command_line() -> None:
 
 
 def test_the_ports_are_those_that_are_listed(running: Waybill) -> None:
-    listed = {name: int(offset) for name, offset in re.findall(r"(\w+)\s\+(\d+)", README)}
+    listed = {name: int(offset) for name, offset in re.findall(r"(\w+)\s\+(\d+)", README.replace(" to +", " ... "))}
     ports = {each["name"]: each["port"] - running.base_port for each in running("status", "--json").data["processes"]}
     names = {"Kafka": "kafka-1", "PostgreSQL": "postgres", "registry": "registry", "gateway": "gateway"}
     for name, offset in listed.items():
