@@ -5,7 +5,14 @@ from collections.abc import Iterator
 import pytest
 
 from waybill.driver import Waybill
-from waybill.testing import free_base_port
+from waybill.testing import forget, free_base_port
+
+LAST = "test_down_leaves_no_process_behind"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Take the stack down when everybody is done with it."""
+    items.sort(key=lambda item: item.name == LAST)
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +21,4 @@ def waybill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Waybill]:
     yield command
     ended = command("down")
     assert ended.code == 0, ended.err
+    forget(command.home)

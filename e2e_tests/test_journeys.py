@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from waybill.driver import Waybill
+from waybill.testing import leaks
 
 pytestmark = pytest.mark.e2e
 
@@ -71,6 +72,11 @@ def test_a_service_stopped_by_name_stays_down_until_it_is_started(waybill: Waybi
     assert {each["name"]: each["state"] for each in status["processes"]}["fulfillment-1"] == "stopped"
     assert waybill("start", "fulfillment-1").code == 0
     assert waybill("status", "--json").data["healthy"]
+
+
+def test_no_secret_can_be_read_outside_its_file(waybill: Waybill) -> None:
+    processes = waybill("status", "--json").data["processes"]
+    assert leaks(waybill.home, [each["pid"] for each in processes]) == []
 
 
 def test_nothing_has_drifted_from_the_contracts(waybill: Waybill) -> None:

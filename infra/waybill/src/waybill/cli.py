@@ -1,27 +1,83 @@
 """The `waybill` command: everything that a person or a script does to the shop."""
 
 import sys
+from importlib import import_module
+from typing import Any, NamedTuple
 
 import typer
 
-from waybill.audit.command import audit
-from waybill.demo.command import demo
 from waybill.errors import UsageError
-from waybill.load.command import load
-from waybill.local import commands as local
-from waybill.provision.command import provision
-from waybill.replay.command import replay
-from waybill.token.command import token
+
+
+class Command(NamedTuple):
+    """Where a command's function lies, and the sentence that `waybill --help` shows: its docstring's first."""
+
+    module: str
+    sentence: str
+
+
+UP, STATUS, RUNNING = "waybill.local.commands", "waybill.local.status", "waybill.local.running"
+COMMANDS = {
+    "up": Command(UP, "Start the stack, and return when everything is healthy."),
+    "down": Command(RUNNING, "Take the stack down; its data stays."),
+    "status": Command(STATUS, "Show what runs, how it is, and why not."),
+    "logs": Command(RUNNING, "Print the end of a process's log."),
+    "stop": Command(RUNNING, "Stop one process; it is not restarted."),
+    "start": Command(RUNNING, "Start a process that was stopped by name."),
+    "provision": Command(
+        "waybill.provision.command", "Make topics, users, permissions, databases and schemas as the contracts say."
+    ),
+    "token": Command("waybill.token.command", "Print a token for a customer or for an operator."),
+    "demo": Command(
+        "waybill.demo.command",
+        "Show the whole story: the stack starts if it is not up, orders go through, the audit has the last word.",
+    ),
+    "replay": Command(
+        "waybill.replay.command",
+        "Replay purchases: one order a line, each customer's in the file's order; then compare to the cent, and audit.",
+    ),
+    "load": Command(
+        "waybill.load.command",
+        "Offer orders in an open loop, wait until they are settled, print the latencies, and audit.",
+    ),
+    "audit": Command(
+        "waybill.audit.command", "Read topics, databases and the gateway's ledger, and judge every invariant."
+    ),
+}
+
+
+class Commands(typer.core.TyperGroup):
+    """Commands that are imported when they are called: all together they bring Kafka, HTTP and SQL clients along."""
+
+    def list_commands(self, _context: Any) -> list[str]:
+        """Return the names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, _context: Any, cmd_name: str) -> Any:
+        """Import a command. None: there is none of this name."""
+        if cmd_name not in COMMANDS:
+            return None
+        alone = typer.Typer(rich_markup_mode=None, add_completion=False)
+        alone.command(cmd_name)(getattr(import_module(COMMANDS[cmd_name].module), cmd_name))
+        return typer.main.get_command(alone)
+
+    def format_commands(self, _context: Any, formatter: Any) -> None:
+        """Write the table, importing nothing."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.sentence) for name, command in COMMANDS.items()])
+
 
 app = typer.Typer(
-    help="Waybill: a shop's order pipeline on Kafka that proves its guarantees.",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-LOCAL = (local.up, local.down, local.status, local.logs, local.stop, local.start)
-for command in (*LOCAL, provision, token, demo, replay, load, audit):
-    app.command()(command)
+
+
+@app.callback()
+def waybill() -> None:
+    """Waybill: a shop's order pipeline on Kafka that proves its guarantees."""
 
 
 def main() -> None:

@@ -27,12 +27,14 @@ class Ended(NamedTuple):
 class Waybill:
     """The command, in a home of its own."""
 
-    def __init__(self, home: Path, base_port: int) -> None:
+    def __init__(self, home: Path, base_port: int, **environment: str) -> None:
         self.home = home
+        self.base_port = base_port
         self.environment = os.environ | {
             "WAYBILL_HOME": str(home),
             "WAYBILL_BASE_PORT": str(base_port),
             "WAYBILL_NAMESPACE": "",
+            **environment,
         }
         self.executable = Path(sys.executable).with_name("waybill")
 

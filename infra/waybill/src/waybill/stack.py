@@ -1,6 +1,5 @@
 """How every command reaches a running stack: addresses from WAYBILL_HOME/stack.json, secrets from files beside it."""
 
-import os
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
@@ -10,13 +9,11 @@ from pydantic import BaseModel, ValidationError
 from contracts import Names
 from waybill import secrets
 from waybill.errors import UsageError
+from waybill.home import home_folder
 
 STACK_FILE = "stack.json"
 
-
-def home_folder() -> Path:
-    """Return the folder of the stack's state: WAYBILL_HOME, or `.waybill` in the current folder."""
-    return Path(os.environ.get("WAYBILL_HOME") or ".waybill").expanduser().absolute()
+__all__ = ["STACK_FILE", "Stack", "home_folder"]
 
 
 class Stack(BaseModel, frozen=True):

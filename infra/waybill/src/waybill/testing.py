@@ -7,6 +7,8 @@ import asyncio
 import itertools
 import os
 import random
+import re
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from waybill.stack import Stack
 
 PORTS_NEEDED = 150
+PUBLIC = "jwks.json"
 BASE_PORTS = range(27_000, 32_000, 200)
 
 _numbers = itertools.count(1)
@@ -41,6 +44,29 @@ def _is_free(port: int) -> bool:
         return True
 
 
+def leaks(home: Path, pids: list[int]) -> list[str]:
+    """Return where secrets of a stack can be read outside their files: in logs, command lines, environments."""
+    marks = {
+        line: file.name
+        for file in (home / "secrets").iterdir()
+        if file.name != PUBLIC
+        for line in re.findall(r"[A-Za-z0-9_+/=-]{32,}", file.read_text())
+    }
+    places = {str(log): log.read_text(errors="replace") for log in (home / "logs").iterdir()}
+    for pid in pids:
+        for kind in ("cmdline", "environ"):
+            places[f"{kind} of {pid}"] = Path(f"/proc/{pid}/{kind}").read_text(errors="replace")
+    return [f"{secret} in {place}" for place, text in places.items() for mark, secret in marks.items() if mark in text]
+
+
+def forget(home: Path) -> None:
+    """Delete what a stack that was taken down keeps outside its home: root's database."""
+    from waybill.local.postgres import FOR_ROOT, data_folder  # noqa: PLC0415  # unit tests should not wait for it
+
+    if (place := data_folder(home).parent).is_relative_to(FOR_ROOT):
+        shutil.rmtree(place, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Stack"]:
     """Start a real stack without the shop's services: three brokers, PostgreSQL, the registry."""
@@ -57,6 +83,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Stack"]:
         yield Stack.load(home)
     finally:
         control.take_down(home)
+        forget(home)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 import tarfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,8 @@ from waybill.output import progress
 
 LOCK = Path(__file__).with_name("artifacts.lock")
 AT_ONCE = 6
+SAY_EVERY = 5
+ROOM_MIB = 210
 
 
 class Artifact(NamedTuple):
@@ -31,24 +34,26 @@ def locked(lock: Path = LOCK) -> list[Artifact]:
     return [Artifact(*words) for words in lines]
 
 
-def fetch(cache: Path, lock: Path = LOCK) -> dict[str, list[Path]]:
-    """Return the verified files of each part, downloaded where they are missing.
+def fetch(cache: Path, lock: Path = LOCK, say: Callable[[str], None] = progress) -> dict[str, list[Path]]:
+    """Return the verified files of each part, downloaded where they are missing; `say` hears how far that is.
 
     UsageError: a file can't be had, or is not the one that the lock names (it is removed, so that nothing uses it).
     """
     artifacts = locked(lock)
     context = MavenContext(repo_cache=cache / "maven", timeout=60)
-    missing = sum(not _path(context, each).exists() for each in artifacts)
+    missing = {each for each in artifacts if not _path(context, each).exists()}
     if missing:
-        progress(f"downloading {missing} Java artifacts to {cache} (once)")
+        say(f"downloading {len(missing)} Java artifacts to {cache} (once, about {ROOM_MIB} MiB)")
     files: dict[str, list[Path]] = {}
+    had = 0
     with ThreadPoolExecutor(AT_ONCE) as pool:
         jobs = {pool.submit(_verified, context, each): each for each in artifacts}
         try:
-            for number, job in enumerate(as_completed(jobs), start=1):
+            for job in as_completed(jobs):
                 files.setdefault(jobs[job].part, []).append(job.result())
-                if missing and number % 12 == 0:
-                    progress(f"  {number} of {len(artifacts)}")
+                had += jobs[job] in missing
+                if jobs[job] in missing and (had % SAY_EVERY == 0 or had == len(missing)):
+                    say(f"downloaded {had} of {len(missing)} Java artifacts, the last one {_name(jobs[job])}")
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -62,9 +67,20 @@ def unpacked(archive: Path, folder: Path) -> Path:
         draft = target.with_name(f".{target.name}.draft")
         shutil.rmtree(draft, ignore_errors=True)
         with tarfile.open(archive) as tar:
-            tar.extractall(draft, filter="data")
+            if hasattr(tarfile, "data_filter"):  # Debian 12's Python 3.11.2 has none; the archive's checksum is right
+                tar.extraction_filter = tarfile.data_filter
+            tar.extractall(draft)  # noqa: S202  # as above
         draft.rename(target)
     return target
+
+
+def _name(artifact: Artifact) -> str:
+    return artifact.coordinate.split(":")[1]
+
+
+def _reason(error: BaseException) -> str:
+    """Return the sentence of who resolves coordinates; of who transports, the kind alone: the rest fills pages."""
+    return str(error) if isinstance(error, RuntimeError) else type(error).__name__
 
 
 def _path(context: MavenContext, artifact: Artifact) -> Path:
@@ -97,6 +113,9 @@ def _download(context: MavenContext, artifact: Artifact, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         draft.rename(path)
     except (requests.RequestException, RuntimeError) as error:
-        raise UsageError(f"{artifact.coordinate} can't be downloaded: {error}") from error
+        raise UsageError(
+            f"{artifact.coordinate} can't be downloaded ({_reason(error)}): see that this machine reaches Maven Central"
+            " (HTTPS_PROXY names a proxy), and run `waybill up` again: what has been downloaded is kept"
+        ) from error
     except OSError as error:
         raise UsageError(f"{artifact.coordinate} can't be stored in {path.parent}: {error.strerror}") from error

@@ -1,103 +1,61 @@
 """What `up` and `down` do to a supervisor: start it and wait, end it and see that nothing is left."""
 
-import contextlib
-import os
-import shutil
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import psutil
-
-from waybill import secrets
 from waybill.errors import UsageError
-from waybill.local import state
-from waybill.local.layout import Options
-from waybill.local.supervisor import OPTIONS_FILE
+from waybill.local import ending, kafka, logfile, premises, state
+from waybill.local.layout import LOG_NAME, Options
+from waybill.local.premises import ROOM_NEEDED
 from waybill.output import progress
 
 LOOK_EVERY_S = 0.2
-DOWN_DEADLINE_S = 60.0
-ROOM_NEEDED = 2 * 1024**3
 
 _supervisors: list[
     subprocess.Popen[bytes]
 ] = []  # they outlive this process on purpose; kept so that nobody warns of it
 
 
-def bring_up(options: Options) -> state.State:
+def bring_up(options: Options, room_needed: int = ROOM_NEEDED) -> state.State:
     """Start a stack and return when all is healthy. UsageError says what is in the way; nothing is left then."""
     home = options.home
-    _check_home(options)
     running = state.read(home)
     if running is not None and running.is_running:
         raise UsageError(
             f"the stack in {home} is {running.phase} already: see `waybill status`, end it with `waybill down`"
         )
-    reap(home)
+    premises.check(options, room_needed)
+    ending.reap(home)
     options.check_ports()
-    secrets.write(home / OPTIONS_FILE, options.model_dump_json(indent=1))
-    (home / state.STATE_FILE).unlink(missing_ok=True)
-    shutil.rmtree(home / state.STOPPED_FOLDER, ignore_errors=True)
-    (home / state.STOPPED_FOLDER).mkdir(mode=0o700)
+    premises.prepare(options)
+    if options.brokers < kafka.COPIES:
+        copies, in_sync = kafka.replicas(options.brokers)
+        progress(
+            f"{options.brokers} broker(s): {copies} copies of a record, {in_sync} in sync; a lost broker stops writes"
+        )
     supervisor = _supervise(home)
     try:
         return _wait_until_up(home, supervisor)
     except BaseException:
-        progress("taking down what has started")
-        supervisor.terminate()
-        supervisor.wait()
+        if supervisor.poll() is None:
+            progress("taking down what has started")
+            supervisor.terminate()
+            supervisor.wait()
         raise
 
 
 def take_down(home: Path) -> bool:
     """End the stack of a home and whatever it left behind. False: nothing ran."""
-    running = state.read(home)
-    if running is None or not running.is_running:
-        return reap(home) > 0
-    os.kill(running.pid, signal.SIGTERM)
-    deadline = time.monotonic() + DOWN_DEADLINE_S
-    while state.is_alive(running.pid, running.pid_started_at):
-        if time.monotonic() > deadline:
-            os.kill(running.pid, signal.SIGKILL)
-        time.sleep(LOOK_EVERY_S)
+    ran = ending.take_down(home)
     for ended in _supervisors:
         ended.poll()
-    reap(home)
-    return True
-
-
-def reap(home: Path) -> int:
-    """Kill the processes that a killed supervisor left, and only those: by pid and start time. Returns how many."""
-    left = state.read(home)
-    processes = left.processes if left is not None and not left.is_running else []
-    killed = 0
-    for each in processes:
-        if each.pid and each.started_at and state.is_alive(each.pid, each.started_at):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                psutil.Process(each.pid).kill()
-                killed += 1
-    return killed
-
-
-def _check_home(options: Options) -> None:
-    try:
-        for folder in (options.home, options.home / "logs", options.cache):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        probe = options.home / ".probe"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UsageError(f"{error.filename or options.home} can't be written: {error.strerror}") from error
-    for folder in (options.home, options.cache):
-        if (free := shutil.disk_usage(folder).free) < ROOM_NEEDED:
-            raise UsageError(f"{folder} has {free >> 20} MiB of room, a stack needs {ROOM_NEEDED >> 20}")
+    return ran
 
 
 def _supervise(home: Path) -> subprocess.Popen[bytes]:
-    with (home / "logs" / "supervisor.log").open("ab") as log:
+    with logfile.open_to_append(home / "logs" / LOG_NAME) as log:
         started = subprocess.Popen(
             [sys.executable, "-m", "waybill.local.supervisor", str(home)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=home,
@@ -110,7 +68,7 @@ def _wait_until_up(home: Path, supervisor: subprocess.Popen[bytes]) -> state.Sta
     said = ""
     while True:
         now = state.read(home)
-        if now is not None and now.message != said:
+        if now is not None and now.message != said and now.phase != "failed":
             said = now.message
             progress(said)
         if now is not None and now.phase == "up":
@@ -118,6 +76,6 @@ def _wait_until_up(home: Path, supervisor: subprocess.Popen[bytes]) -> state.Sta
         if supervisor.poll() is not None:
             now = state.read(home)
             raise UsageError(
-                now.message if now and now.message else f"the supervisor ended; see {home}/logs/supervisor.log"
+                now.message if now and now.message else f"the supervisor ended; see {home}/logs/{LOG_NAME}"
             )
         time.sleep(LOOK_EVERY_S)

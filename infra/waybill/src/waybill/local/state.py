@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import IO, Literal
 
 import psutil
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from waybill import secrets
+from waybill.errors import UsageError
 
 STATE_FILE = "state.json"
 LOCK_FILE = "lock"
@@ -50,11 +51,13 @@ class State(BaseModel, frozen=True):
 
 
 def read(home: Path) -> State | None:
-    """Return the last state, None where no stack was ever started."""
+    """Return the last state, None where no stack was ever started. UsageError: it can't be read."""
     try:
         return State.model_validate_json((home / STATE_FILE).read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except (OSError, ValidationError) as error:
+        raise UsageError(f"{home / STATE_FILE} can't be read: is it another's? ({type(error).__name__})") from error
 
 
 def write(home: Path, state: State) -> None:

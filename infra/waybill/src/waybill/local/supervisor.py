@@ -15,18 +15,17 @@ import psutil
 
 from waybill import provision, secrets
 from waybill.errors import UsageError
-from waybill.local import artifacts, kafka, keys, postgres, registry, shop, state
+from waybill.local import artifacts, kafka, keys, logfile, postgres, registry, shop, state
 from waybill.local.certificates import ensure_certificates
-from waybill.local.layout import Options
-from waybill.local.programs import Program
-from waybill.local.runner import Runner, die_with_parent
+from waybill.local.layout import LOG_NAME, OPTIONS_FILE, Options
+from waybill.local.programs import Program, die_with_parent
+from waybill.local.runner import Runner
 from waybill.output import progress
 from waybill.stack import STACK_FILE, Stack
 
 HEALTH_DEADLINE_S = 120.0
 MOST_DEATHS_AT_START = 3
 WRITE_EVERY_S = 0.25
-OPTIONS_FILE = "options.json"
 
 
 class Supervisor:
@@ -48,6 +47,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, asked.set)
+        loop.add_signal_handler(signal.SIGHUP, self._save)  # a terminal that closes takes nothing down
         writing = asyncio.create_task(self._write_state())
         starting = asyncio.create_task(self._start())
         stopping = asyncio.create_task(asked.wait())
@@ -90,7 +90,7 @@ class Supervisor:
         shop.ensure_gateway_keys(self._stack)
         secrets.ensure(self._home, "kafka-operator")
         secrets.write(self._home / STACK_FILE, self._stack.model_dump_json(indent=1))
-        return artifacts.fetch(self._options.cache)
+        return artifacts.fetch(self._options.cache, say=self._say)
 
     async def _healthy(self, programs: Iterable[Program]) -> None:
         """Start these together, and wait until each is healthy."""
@@ -129,6 +129,7 @@ class Supervisor:
     async def _write_state(self) -> None:
         while True:
             self._save()
+            logfile.bound(self._home / "logs" / LOG_NAME)
             await asyncio.sleep(WRITE_EVERY_S)
 
     def _save(self) -> None:
@@ -159,8 +160,10 @@ def main(home: Path) -> int:
         progress(f"a supervisor already runs in {home}")
         return 2
     with lock:
-        return asyncio.run(Supervisor(options).live())
+        return asyncio.new_event_loop().run_until_complete(Supervisor(options).live())
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    code = main(Path(sys.argv[1]))
+    sys.stderr.flush()
+    os._exit(code)  # nothing is left but, after Ctrl-C, a thread in a download that would hold up the exit

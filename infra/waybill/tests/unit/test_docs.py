@@ -1,0 +1,55 @@
+"""Documents are true of the code: links lead somewhere, each handler has its row, our words are the glossary's."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[4]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SOURCES = [path for part in ("shared", "services", "infra/waybill") for path in (ROOT / part).rglob("src/**/*.py")]
+WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+def links(document: Path) -> list[str]:
+    found = re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text())
+    return [link for link in found if "://" not in link]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    assert [link for link in links(document) if not (document.parent / link).exists()] == []
+
+
+def definitions(path: Path) -> Iterator[Definition]:
+    return (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, Definition))
+
+
+def is_handler(node: Definition) -> bool:
+    return any("processor.handles" in ast.unparse(decorator) for decorator in node.decorator_list)
+
+
+def test_the_saga_has_a_row_for_each_handler() -> None:
+    handlers = {node.name for path in ROOT.glob("services/*/src/*/handlers.py") for node in definitions(path)
+                if is_handler(node)}  # fmt: skip
+    told = set(re.findall(r"\w+", (ROOT / "docs" / "architecture.md").read_text()))
+    assert handlers
+    assert handlers - told == set()
+
+
+def avoided() -> set[str]:
+    table = (ROOT / "docs" / "glossary.md").read_text().split("Never the name")[1]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| ")]
+    return {word for row in rows[2:] for word in re.findall(r"\w+", row)}
+
+
+def test_the_words_to_avoid_name_nothing() -> None:
+    words = avoided()
+    assert {"message", "manager", "utils"} <= words
+    named = [(path.stem, path) for path in SOURCES]
+    named += [(node.name, path) for path in SOURCES for node in definitions(path)]
+    wrong = [f"{path}: {name}" for name, path in named if {each.lower() for each in WORD.findall(name)} & words]
+    assert wrong == []
