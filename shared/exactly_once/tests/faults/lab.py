@@ -32,7 +32,9 @@ class Plan(NamedTuple):
     notes: str  # a file: each point as it is passed for the first and the second time
     crash: str = ""  # the point to die at
     passage: int = 1  # at which passage
-    switches: tuple[str, ...] = ()  # fences to take out: see `sabotage`
+    instance: str = "1"
+    stops: bool = False  # stop (SIGSTOP) at the point instead of dying
+    without: tuple[str, ...] = ()  # fences to take out: see `sabotage`
 
 
 class _Passages:
@@ -55,7 +57,7 @@ class _Passages:
             note = name if self._passed[name] == 1 else points.again(name)
             os.write(self._notes, f"{note}\n".encode())
         if name == self._plan.crash and self._passed[name] == self._plan.passage:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGSTOP if self._plan.stops else signal.SIGKILL)
 
 
 _passages = _Passages()
@@ -77,7 +79,7 @@ async def _live(plan: Plan) -> None:
         codec = await Codec.open(
             registry, "/faults", emits=[tally.Added, tally.Totalled], handles=[tally.Added], prefix="faults."
         )
-        loop = Loop(tally.processor(), engine=engine, kafka=kafka, codec=codec)
+        loop = Loop(tally.processor(), engine=engine, kafka=kafka, codec=codec, instance=plan.instance)
         relay = Relay(tally.NAME, engine=engine, kafka=kafka)
         async with asyncio.TaskGroup() as group:
             group.create_task(loop.run())
@@ -106,10 +108,10 @@ def _child(plan: Plan) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if plan.switches:
+    if plan.without:
         from shared.exactly_once.tests.faults import sabotage
 
-        sabotage.take_out(plan.switches)
+        sabotage.take_out(plan.without)
     _passages.follow(plan)
     asyncio.run(_live(plan))
     sys.stdout.flush()
