@@ -11,7 +11,7 @@ from exactly_once.kafka import consumer, producer
 
 LONGER_THAN_A_SESSION_S = 9.0
 LONGER_THAN_A_TEST_MS = 300_000
-HEARTBEATS_S = 3
+HEARTBEATS_S = 5
 
 
 def _commit_as_who_we_are_now() -> None:
