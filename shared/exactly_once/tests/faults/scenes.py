@@ -255,21 +255,33 @@ class Scene:
         return [f"{name}: {found} instead of {right}" for name, (found, right) in checks.items() if found != right]
 
     def _read(self) -> "Read":
+        read = Read()
+        for topic in TOPICS:
+            for message in self.messages(topic):
+                read.take(topic, message)
+        return read
+
+    def keys(self, topic: str) -> list[bytes]:
+        """The keys that a read_committed reader finds in a topic."""
+        return [message.key() for message in self.messages(topic)]
+
+    def messages(self, topic: str) -> list[Any]:
+        """What an independent read_committed reader finds in a topic, in order within each partition."""
         reading = {"group.id": self.prefix + "witness", "isolation.level": "read_committed"}
         config = self.lab.stack.kafka_client("operator") | reading | {"enable.partition.eof": "true"}
         consumer = confluent_kafka.Consumer(config)
-        places = [TopicPartition(self.prefix + topic, each, 0) for topic, parts in TOPICS.items() for each in range(parts)]  # fmt: skip
-        consumer.assign(places)
-        read, ends = Read(), 0
-        while ends < len(places):
+        consumer.assign([TopicPartition(self.prefix + topic, each, 0) for each in range(TOPICS[topic])])
+        found: list[Any] = []
+        ends = 0
+        while ends < TOPICS[topic]:
             message = consumer.poll(20)
             assert message is not None, "no answer from Kafka"
             if message.error() is not None:
                 ends += 1
             else:
-                read.take(str(message.topic()).removeprefix(self.prefix), message)
+                found.append(message)
         consumer.close()
-        return read
+        return found
 
     async def tear_down(self) -> None:
         """Delete the topics; the schema goes with the database."""
