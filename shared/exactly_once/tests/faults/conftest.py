@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-
 from shared.exactly_once.tests.faults.scenes import Lab, a_lab
+
 from waybill.stack import Stack
 
 

@@ -20,7 +20,7 @@ AT_STAKE = {"recovery.": "behind", "inbox.Inbox.stored": "behind", "relay.Relay.
 UNREACHED = {
     "loop.Loop._work:self._stand_by": "it has no partition: nothing is under way",
     "loop.Loop._stand_by:self._consumer.poll": "likewise",
-    "decide.Decider._isolate:self._transact:after": "the tally's bug fails at each attempt; a death there is one in decide",
+    "decide.Decider._isolate:self._transact:after": "its bug fails at each attempt; a death there is one in decide",
     "kafka.producer._Producer.dispose:self.client.close": "a producer that does not stop: its transaction is open, as "
     "after a death at commit_transaction:before",
     "kafka.producer.TransactionalProducer.publish:producer.dispose": "behind a failed transaction: likewise",

@@ -64,10 +64,10 @@ _passages = _Passages()
 
 
 async def _live(plan: Plan) -> None:
+    from shared.exactly_once.tests.faults import tally
     from sqlalchemy.ext.asyncio import create_async_engine
 
     from exactly_once import Codec, KafkaSettings, Loop, Registry, Relay
-    from shared.exactly_once.tests.faults import tally
 
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -145,7 +145,7 @@ def _fork(plan: dict[str, Any]) -> None:
     try:
         os.close(0)
         _child(Plan(**plan))
-    except BaseException:  # a child must never return into the server's loop
+    except BaseException:  # noqa: BLE001  # a child must never return into the server's loop
         traceback.print_exc()
     finally:
         sys.stdout.flush()

@@ -20,13 +20,13 @@ import confluent_kafka
 import fastavro
 from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from shared.exactly_once.tests.faults.tally import LEDGER, NAME, Added, Expected, Row, Sum, Totalled
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from exactly_once import Codec, Event, Registry
 from exactly_once.envelope import Provenance, pack_headers
 from exactly_once.tables import metadata
-from shared.exactly_once.tests.faults.tally import LEDGER, NAME, Added, Expected, Row, Sum, Totalled
 from waybill.stack import Stack
 
 PARTITIONS = 2
@@ -126,7 +126,7 @@ async def _register(registry: Registry, event: type[Event]) -> None:
     schema = event.avro_schema()
     subject = f"faults.{event.topic}-{schema['namespace']}.{schema['name']}"
     body = {"schema": json.dumps(schema)}
-    await registry._ask("POST", f"/subjects/{subject}/versions", body)  # noqa: SLF001  # it only asks in production
+    await registry._ask("POST", f"/subjects/{subject}/versions", body)  # it only asks in production
 
 
 @dataclass

@@ -47,7 +47,8 @@ class Ledger:
     @classmethod
     async def load(cls, connection: AsyncConnection, events: Sequence[Event]) -> Self:
         accounts = sorted({event.account for event in events if isinstance(event, Added)})
-        return cls({row.account: Sum(row.number, row.total) for row in await connection.execute(_LOAD, {"accounts": accounts})})  # fmt: skip
+        rows = await connection.execute(_LOAD, {"accounts": accounts})
+        return cls({row.account: Sum(row.number, row.total) for row in rows})
 
     async def save(self, connection: AsyncConnection) -> None:
         rows = [{"account": account, **each._asdict()} for account, each in self.sums.items()]

@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterable
 
 import pytest
-
 from shared.exactly_once.tests.faults.kinds import KINDS, UNREACHED, Death, census, deaths, died, excused
 from shared.exactly_once.tests.faults.points import every_point
 from shared.exactly_once.tests.faults.scenes import Lab

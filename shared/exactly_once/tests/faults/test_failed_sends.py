@@ -5,13 +5,13 @@ import os
 from collections.abc import AsyncIterator
 
 import pytest
+from shared.exactly_once.tests.faults.scenes import Lab, Scene
+from shared.exactly_once.tests.faults.tally import NAME
 
 from exactly_once import KafkaSettings
 from exactly_once.batch import Output, Partition
 from exactly_once.errors import PublishFailed
 from exactly_once.kafka.producer import TransactionalProducer
-from shared.exactly_once.tests.faults.scenes import Lab, Scene
-from shared.exactly_once.tests.faults.tally import NAME
 
 pytestmark = pytest.mark.integration
 

@@ -4,9 +4,9 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-
 from shared.exactly_once.tests.faults.scenes import ASK_AGAIN_S, PHASE_S, Lab, Run, Scene, end, inputs
 
 pytestmark = [pytest.mark.integration, pytest.mark.nightly]
@@ -26,8 +26,7 @@ async def until(holds: Callable[[], bool], deadline_s: float = PHASE_S) -> None:
 
 def is_stopped(run: Run) -> bool:
     """Ask the system."""
-    with open(f"/proc/{run.pid.result()}/stat", encoding="ascii") as stat:
-        return stat.read().rsplit(")", 1)[1].split()[0] == "T"
+    return Path(f"/proc/{run.pid.result()}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
 
 
 async def overtaken(scene: Scene, point: str, *without: str) -> tuple[Run, Run]:
