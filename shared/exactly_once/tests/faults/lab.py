@@ -96,7 +96,7 @@ def _small_steps() -> None:
     from exactly_once import loop, pace, relay
 
     processors = structlog.processors
-    plain = [processors.TimeStamper(), processors.format_exc_info, processors.KeyValueRenderer()]
+    plain: list[Any] = [processors.TimeStamper(), processors.format_exc_info, processors.KeyValueRenderer()]
     structlog.configure(processors=plain)
     loop.MOST_RECORDS, loop.PRUNE_EVERY_S, loop.IDLE_COMMIT_S = 8, 0.2, 0.3
     relay.MOST_ROWS = 8

@@ -1,6 +1,7 @@
 """Takes one fence out of the library in a process of the lab, so that a test can show what it protects from."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -47,7 +48,7 @@ def _let_anybody_advance() -> None:
 
 def _trust_an_abort() -> None:
     """Abort and go on with the same producer, as aiokafka's documentation has it."""
-    producer.TRANSACTION_TIMEOUT_MS = LONGER_THAN_A_TEST_MS
+    vars(producer)["TRANSACTION_TIMEOUT_MS"] = LONGER_THAN_A_TEST_MS
     publish, fresh = producer.TransactionalProducer.publish, producer.TransactionalProducer.replace
 
     async def trusting(self: Any, *arguments: Any) -> None:
@@ -64,7 +65,7 @@ def _trust_an_abort() -> None:
         if self._producer is None:
             await fresh(self)
 
-    producer.TransactionalProducer.publish = trusting  # type: ignore[method-assign]
+    producer.TransactionalProducer.publish = trusting  # type: ignore[method-assign,assignment]
     producer.TransactionalProducer.replace = not_again  # type: ignore[method-assign]
 
 
@@ -87,7 +88,7 @@ FENCES = {
 }
 
 
-def take_out(fences: list[str]) -> None:
+def take_out(fences: Iterable[str]) -> None:
     """Take these fences out of this process."""
     for each in fences:
         FENCES[each]()

@@ -19,7 +19,8 @@ import asyncpg
 import confluent_kafka
 import fastavro
 from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # it says nothing of them
+from confluent_kafka.cimpl import NewTopic
 from shared.exactly_once.tests.faults.tally import LEDGER, NAME, Added, Expected, Row, Sum, Totalled
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
@@ -206,7 +207,8 @@ class Scene:
 
     async def positions(self, connection: asyncpg.Connection) -> dict[int, int]:
         """PostgreSQL's position in each partition of the input."""
-        return dict(await connection.fetch("SELECT partition, next_offset FROM owner"))
+        rows = await connection.fetch("SELECT partition, next_offset FROM owner")
+        return {row["partition"]: row["next_offset"] for row in rows}
 
     def _at_rest(self, positions: dict[int, int]) -> bool:
         return self.ends("added", IsolationLevel.READ_COMMITTED) == positions == self.committed()
@@ -214,7 +216,7 @@ class Scene:
     def ends(self, topic: str, isolation: IsolationLevel) -> dict[int, int]:
         """Where each partition ends: the last stable offset or the high watermark, by the isolation."""
         name = self.prefix + topic
-        asked = {TopicPartition(name, each): OffsetSpec.latest() for each in range(TOPICS[topic])}
+        asked = {TopicPartition(name, each): OffsetSpec.latest() for each in range(TOPICS[topic])}  # type: ignore[no-untyped-call]  # confluent's
         answers = self.lab.admin.list_offsets(asked, isolation_level=isolation)
         return {place.partition: answer.result(20).offset for place, answer in answers.items()}
 
