@@ -96,16 +96,17 @@ class _Producer(AIOKafkaProducer):
 
     async def dispose(self) -> None:
         """Stop whatever state it is in; what it had open is aborted by its successor's InitProducerId."""
-        try:
-            async with asyncio.timeout(STOP_DEADLINE_S):
-                await self.stop()
-        except (KafkaError, FencedByGroup, TimeoutError, AssertionError, asyncio.InvalidStateError) as error:
-            log.info("producer.stopped_hard", error=repr(error))
+        # A task of its own: after a failure stop() also raises CancelledError, which would end the caller in silence.
+        stopping = asyncio.create_task(self.stop())
+        await asyncio.wait({stopping}, timeout=STOP_DEADLINE_S)
+        if not _went_well(stopping):
+            log.info("producer.stopped_hard")
+            stopping.cancel()
             if self._sender.sender_task is not None:
                 self._sender.sender_task.cancel()
             await self.client.close()
         ended = self._txn_manager._transaction_waiter
-        if ended is not None and ended.done():
+        if ended is not None and ended.done() and not ended.cancelled():
             ended.exception()  # seen, so that asyncio does not report it as forgotten
 
 
@@ -129,12 +130,11 @@ class TransactionalProducer:
         try:
             async with asyncio.timeout(START_DEADLINE_S):
                 await producer.start()
-        except (KafkaError, TimeoutError) as error:
+        except (KafkaError, TimeoutError, asyncio.CancelledError) as error:
             await producer.dispose()
+            if _is_ours(error):
+                raise
             raise Retryable(_not_started(self._settings, self._transactional_id, error)) from error
-        except asyncio.CancelledError:
-            await producer.dispose()
-            raise
         self._producer = producer
 
     async def publish(
@@ -156,7 +156,8 @@ class TransactionalProducer:
                 await self._transact(producer, outputs, positions, membership)
         except BaseException as error:
             await producer.dispose()
-            if isinstance(error, KafkaError | TimeoutError | AssertionError | asyncio.InvalidStateError):
+            failures = KafkaError | TimeoutError | AssertionError | asyncio.InvalidStateError | asyncio.CancelledError
+            if isinstance(error, failures) and not _is_ours(error):
                 raise PublishFailed(f"{self._transactional_id}: {error!r}") from error
             raise
         self._producer = producer
@@ -185,6 +186,16 @@ class TransactionalProducer:
         producer, self._producer = self._producer, None
         if producer is not None:
             await producer.dispose()
+
+
+def _went_well(task: asyncio.Task[None]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Tell whether our caller was cancelled, and not a task within aiokafka, which raises the same in its callers."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
 def _not_started(settings: KafkaSettings, transactional_id: str, error: BaseException) -> str:

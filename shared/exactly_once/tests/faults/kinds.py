@@ -1,0 +1,103 @@
+"""Three situations in which a process dies, and which points are worth dying at in each."""
+
+import asyncio
+from typing import NamedTuple
+
+from shared.exactly_once.tests.faults.points import again, every_point
+from shared.exactly_once.tests.faults.scenes import Lab, Run, Scene, inputs
+
+KILLED = -9
+
+# What happened before the process starts that is to die at a point.
+KINDS = {
+    "afresh": "",
+    "behind": "loop.Loop._consume:self._producer.publish:before",  # decided, not published
+    "labelled": "relay.Relay._relay:self._publish:before",  # a batch of the outbox is on its way
+}
+AT_STAKE = {"recovery.": "behind", "inbox.Inbox.stored": "behind", "relay.Relay._take_over": "labelled"}
+
+# Awaits that these runs don't reach on purpose, and why a death there is no other case.
+UNREACHED = {
+    "loop.Loop._work:self._stand_by": "it has no partition: nothing is under way",
+    "loop.Loop._stand_by:self._consumer.poll": "likewise",
+    "decide.Decider._isolate:self._transact:after": "its bug fails at each attempt; a death there is one in decide",
+    "kafka.producer._Producer.dispose:self.client.close": "a producer that does not stop: its transaction is open, as "
+    "after a death at commit_transaction:before",
+    "kafka.producer.TransactionalProducer.publish:producer.dispose": "behind a failed transaction: likewise",
+    "kafka.producer.TransactionalProducer.replace:producer.dispose": "behind a failed start: nothing is open",
+    "kafka.producer.TransactionalProducer.replace:producer.dispose#2": "likewise",
+    "kafka.consumer.GroupConsumer._start:consumer.stop": "behind a failed start: it is no member yet",
+    "kafka.consumer.GroupConsumer._retry_offsets:asyncio.sleep": "waits for a transaction's end, and does nothing else",
+}
+
+
+class Death(NamedTuple):
+    """A process of a kind dies at a point, at one of its passages."""
+
+    kind: str
+    point: str
+    passage: int
+
+
+async def prepared(lab: Lab, kind: str) -> Scene:
+    """Set a scene, up to the first crash that its kind asks for."""
+    scene = await Scene.set_up(lab, inputs())
+    if KINDS[kind]:
+        assert await scene.played(await scene.start(KINDS[kind], 2)) == KILLED
+    return scene
+
+
+async def census(lab: Lab) -> dict[str, set[str]]:
+    """Run each kind without the second crash; return the points that each passes."""
+    return dict(zip(KINDS, await asyncio.gather(*(_passed(lab, kind) for kind in KINDS)), strict=True))
+
+
+async def _passed(lab: Lab, kind: str) -> set[str]:
+    scene = await prepared(lab, kind)
+    run = await scene.start()
+    assert await scene.played(run) == 0, run.log()
+    assert await scene.verdict() == []
+    await scene.tear_down()
+    return run.passed()
+
+
+async def died(lab: Lab, death: Death) -> list[str]:
+    """Let a process die, a successor finish; return what is wrong."""
+    scene = await prepared(lab, death.kind)
+    first = await scene.start(death.point, death.passage)
+    ended = await scene.played(first)
+    if ended == 0 and death.passage > 1:  # batches fell otherwise this time, and it passed only once
+        await scene.tear_down()
+        return await died(lab, death._replace(passage=1))
+    wrong = await _finished(scene, await scene.start())
+    if ended != KILLED:
+        wrong.append(f"it was to die there, and ended with {ended}: {first.log()[-2000:]}")
+    await scene.tear_down()
+    return wrong
+
+
+async def _finished(scene: Scene, run: Run) -> list[str]:
+    try:
+        ended = await scene.played(run)
+    except TimeoutError:
+        return ["the successor does not finish", *await scene.verdict(), run.log()[-2000:]]
+    return [*await scene.verdict(), *([f"the successor ended with {ended}: {run.log()[-2000:]}"] if ended else [])]
+
+
+def excused(point: str) -> bool:
+    """Tell whether a point is left out for a reason that is written down."""
+    return any(point == known or point.rsplit(":", 1)[0] == known for known in UNREACHED)
+
+
+def deaths(passed: dict[str, set[str]]) -> list[Death]:
+    """Return one death for each point that was passed, where most is at stake; on the second passage where it has one.
+
+    The second, since at the first there may have been nothing to lose yet.
+    """
+    found = []
+    for point in every_point():
+        preferred = [kind for start, kind in AT_STAKE.items() if point.startswith(start)]
+        kind = next((each for each in [*preferred, *KINDS] if point in passed[each]), None)
+        if kind is not None:
+            found.append(Death(kind, point, 2 if kind == "afresh" and again(point) in passed[kind] else 1))
+    return found

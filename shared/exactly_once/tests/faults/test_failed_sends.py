@@ -1,0 +1,72 @@
+"""A transaction in which anything failed never ends in a commit, and never ends its caller in silence."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+from shared.exactly_once.tests.faults.scenes import Lab, Scene
+from shared.exactly_once.tests.faults.tally import NAME
+
+from exactly_once import KafkaSettings
+from exactly_once.batch import Output, Partition
+from exactly_once.errors import PublishFailed
+from exactly_once.kafka.producer import TransactionalProducer
+
+pytestmark = pytest.mark.integration
+
+TOO_LARGE_BYTES = 1_500_000  # the broker takes a little more than a million
+SOURCE = Partition("added", 0)
+
+
+@pytest.fixture
+async def scene(lab: Lab) -> AsyncIterator[Scene]:
+    made = await Scene.set_up(lab, [])
+    yield made
+    await made.tear_down()
+
+
+@pytest.fixture
+async def producer(scene: Scene) -> AsyncIterator[TransactionalProducer]:
+    stack = scene.lab.stack
+    settings = KafkaSettings(
+        bootstrap=stack.kafka_bootstrap,
+        user="operator",
+        password=stack.secret("kafka-operator"),
+        ca_file=stack.kafka_ca,
+        prefix=scene.prefix,
+    )
+    made = TransactionalProducer(settings, "tally", "1")
+    await made.replace()
+    yield made
+    await made.stop()
+
+
+def output(key: bytes, value: bytes = b"value") -> Output:
+    return Output(SOURCE, 0, f"{NAME}.relay", key, value, ())  # one partition: what is read is in order
+
+
+async def test_after_a_send_that_is_too_large_nothing_is_visible_and_the_next_transaction_is_whole(
+    scene: Scene, producer: TransactionalProducer
+) -> None:
+    big = os.urandom(TOO_LARGE_BYTES)  # it must not compress
+    with pytest.raises(PublishFailed, match="MessageSizeTooLarge"):
+        await producer.publish([output(b"before"), output(b"large", big), output(b"behind")])
+    with pytest.raises(PublishFailed, match="an earlier transaction failed"):
+        await producer.publish([output(b"early")])
+    await producer.replace()
+    await producer.publish([output(b"after")])
+    assert await asyncio.to_thread(scene.keys, f"{NAME}.relay") == [b"after"]
+
+
+async def test_a_publish_whose_sender_dies_fails_and_does_not_cancel_its_caller(
+    scene: Scene, producer: TransactionalProducer
+) -> None:
+    await producer.publish([output(b"before")])
+    assert producer._producer is not None
+    producer._producer._sender.sender_task.cancel()
+    with pytest.raises(PublishFailed):
+        await producer.publish([output(b"lost")])
+    await producer.replace()
+    await producer.publish([output(b"after")])
+    assert await asyncio.to_thread(scene.keys, f"{NAME}.relay") == [b"before", b"after"]
