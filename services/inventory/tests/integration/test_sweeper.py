@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from chassis.sweeping import MOST, Sweep, Sweeper
 from contracts import ExpireReservation
 from exactly_once import Codec, KafkaSettings, Outbox, Registry, Relay
-from exactly_once.envelope import unpack_headers
+from exactly_once.envelope import ID, text_header, unpack_headers
 from inventory.domain import expiry_id_of
 from inventory.sweeps import expiry
 from waybill.stack import Stack
@@ -67,7 +67,7 @@ async def until_equal(ask: Callable[[], Awaitable[Any]], expected: Any) -> None:
 
 async def told(connection: asyncpg.Connection) -> list[str]:
     rows = await connection.fetch("SELECT headers FROM outbox")
-    return sorted(dict(unpack_headers(row["headers"]))["ce_id"].decode() for row in rows)
+    return sorted(text_header(unpack_headers(row["headers"]), ID) for row in rows)
 
 
 async def test_each_due_reservation_is_told_once_however_many_sweep(

@@ -79,7 +79,8 @@ async def _live(plan: Plan) -> None:
         codec = await Codec.open(
             registry, "/faults", emits=[tally.Added, tally.Totalled], handles=[tally.Added], prefix="faults."
         )
-        loop = Loop(tally.processor(), engine=engine, kafka=kafka, codec=codec, instance=plan.instance)
+        options = {"instance": plan.instance, "prune_every_s": 0.2}
+        loop = Loop(tally.processor(), engine=engine, kafka=kafka, codec=codec, **options)
         relay = Relay(tally.NAME, engine=engine, kafka=kafka)
         async with asyncio.TaskGroup() as group:
             group.create_task(loop.run())
@@ -98,7 +99,7 @@ def _small_steps() -> None:
     processors = structlog.processors
     plain: list[Any] = [processors.TimeStamper(), processors.format_exc_info, processors.KeyValueRenderer()]
     structlog.configure(processors=plain)
-    loop.MOST_RECORDS, loop.PRUNE_EVERY_S, loop.IDLE_COMMIT_S = 8, 0.2, 0.3
+    loop.MOST_RECORDS, loop.IDLE_COMMIT_S = 8, 0.3
     relay.MOST_ROWS = 8
     pace.LONGEST_REST_S = 0.05
 

@@ -18,7 +18,8 @@ from typing import Any
 
 PACKAGE = "exactly_once"
 MODULES = (
-    "loop", "decide", "recovery", "inbox", "transactions", "relay", "relay_store", "kafka.producer", "kafka.consumer",
+    "loop", "decide", "claims", "recovery", "inbox", "pruning", "transactions", "relay", "relay_store", "doorbell",
+    "kafka.producer", "kafka.consumer",
 )  # fmt: skip
 NO_POINT = ("asyncio.timeout",)  # awaits nothing
 PASS, AROUND = "_pass_point", "_around_points"
