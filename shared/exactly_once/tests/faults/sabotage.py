@@ -30,7 +30,10 @@ def _commit_as_who_we_are_now() -> None:
             if coordinator.generation != captured.generation:
                 break
             await asyncio.sleep(0.05)
-        self.membership = replace(captured, generation=coordinator.generation, member_id=coordinator.member_id)
+        live = coordinator.generation, coordinator.member_id
+        if coordinator.generation < 0:  # as at the instant of the reset, before the broker proposes a new id
+            live = coordinator.generation, ""
+        self.membership = replace(captured, generation=live[0], member_id=live[1])
         await commit(self, offsets, group)
 
     consumer.GroupConsumer.assigned = remember  # type: ignore[method-assign]

@@ -5,7 +5,7 @@ import os
 from collections.abc import AsyncIterator
 
 import pytest
-from shared.exactly_once.tests.faults.scenes import Lab, Scene
+from shared.exactly_once.tests.faults.scenes import Scene
 from shared.exactly_once.tests.faults.tally import NAME
 
 from exactly_once import KafkaSettings
@@ -20,22 +20,7 @@ SOURCE = Partition("added", 0)
 
 
 @pytest.fixture
-async def scene(lab: Lab) -> AsyncIterator[Scene]:
-    made = await Scene.set_up(lab, [])
-    yield made
-    await made.tear_down()
-
-
-@pytest.fixture
-async def producer(scene: Scene) -> AsyncIterator[TransactionalProducer]:
-    stack = scene.lab.stack
-    settings = KafkaSettings(
-        bootstrap=stack.kafka_bootstrap,
-        user="operator",
-        password=stack.secret("kafka-operator"),
-        ca_file=stack.kafka_ca,
-        prefix=scene.prefix,
-    )
+async def producer(settings: KafkaSettings) -> AsyncIterator[TransactionalProducer]:
     made = TransactionalProducer(settings, "tally", "1")
     await made.replace()
     yield made
