@@ -11,7 +11,7 @@ from exactly_once import inbox
 from exactly_once.kafka import consumer, producer
 
 LONGER_THAN_A_SESSION_S = 9.0
-LONGER_THAN_A_TEST_MS = 300_000
+LONGER_THAN_A_TEST_MS = 60_000  # the most that the brokers allow
 HEARTBEATS_S = 5
 
 

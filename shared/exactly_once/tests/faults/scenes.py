@@ -260,7 +260,7 @@ class Scene:
             sums = {row[0]: Sum(row[1], row[2]) for row in await connection.fetch("SELECT * FROM ledger")}
             claims = await connection.fetchval("SELECT count(*) FROM claims")
             positions = await self.positions(connection)
-        read = await asyncio.to_thread(self._read)
+        read = await asyncio.to_thread(self.read)
         inputs: dict[str, list[tuple[int, str]]] = {}
         for row in self.rows:
             inputs.setdefault(row.account, []).append((row.amount, row.event_id))
@@ -278,7 +278,8 @@ class Scene:
             checks[f"last stable offset of {topic}"] = (stable, high)
         return [f"{name}: {found} instead of {right}" for name, (found, right) in checks.items() if found != right]
 
-    def _read(self) -> "Read":
+    def read(self) -> "Read":
+        """Read all topics as they are now."""
         read = Read()
         for topic in TOPICS:
             for message in self.messages(topic):
