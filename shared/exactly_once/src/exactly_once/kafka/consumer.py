@@ -97,6 +97,8 @@ class GroupConsumer:
 
     def assigned(self, places: set[TopicPartition]) -> None:
         """Capture a new assignment before anything can be fetched for it."""
+        if self._consumer is None:  # it is leaving the group
+            return
         self._consumer.pause(*places)
         for place in places:
             self._consumer.seek(place, 0)  # paused; it only keeps aiokafka from looking up a position of its own
