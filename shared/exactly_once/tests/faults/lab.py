@@ -71,6 +71,7 @@ async def _live(plan: Plan) -> None:
 
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     settings = {"search_path": plan.schema, "idle_in_transaction_session_timeout": "3s", "transaction_timeout": "5s"}
     options = {"server_settings": settings, "command_timeout": STATEMENT_PATIENCE_S}
     engine = create_async_engine(plan.dsn, connect_args=options)
@@ -171,4 +172,5 @@ def _say(what: dict[str, Any]) -> None:
 if __name__ == "__main__":
     points.install(_passages.hit)
     _small_steps()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # who is told to stop as it starts shall stop, not die
     _serve()
