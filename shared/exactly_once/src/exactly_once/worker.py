@@ -65,12 +65,17 @@ class Worker(ABC):
         except ExactlyOnceError as error:
             self._failed(error)
             await self._backoff.wait(self._stopping)
+        except asyncio.CancelledError as error:  # aiokafka's own tasks raise it too, in whoever closes them
+            if self._task is not None and self._task.cancelling():
+                raise
+            self._failed(error)
+            await self._backoff.wait(self._stopping)
         except Exception as error:  # a bug of this library: going on could lose something
             self._failed(error)
             log.exception("worker.bug", name=self._name)
             await self._stopping.wait()
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: BaseException) -> None:
         self._why = str(error) or repr(error)
         telemetry.FAILURES.labels(self._name, type(error).__name__).inc()
         log.warning("worker.failed", name=self._name, kind=type(error).__name__, why=self._why)

@@ -1,12 +1,15 @@
 """Three situations in which a process dies, and which points are worth dying at in each."""
 
 import asyncio
+from collections.abc import Iterable, Iterator
+from itertools import filterfalse, groupby
 from typing import NamedTuple
 
 from shared.exactly_once.tests.faults.points import again, every_point
 from shared.exactly_once.tests.faults.scenes import Lab, Run, Scene, inputs
 
 KILLED = -9
+AT_A_TIME = 24
 
 # What happened before the process starts that is to die at a point.
 KINDS = {
@@ -25,9 +28,11 @@ UNREACHED = {
     "after a death at commit_transaction:before",
     "kafka.producer.TransactionalProducer.publish:producer.dispose": "behind a failed transaction: likewise",
     "kafka.producer.TransactionalProducer.replace:producer.dispose": "behind a failed start: nothing is open",
-    "kafka.producer.TransactionalProducer.replace:producer.dispose#2": "likewise",
     "kafka.consumer.GroupConsumer._start:consumer.stop": "behind a failed start: it is no member yet",
     "kafka.consumer.GroupConsumer._retry_offsets:asyncio.sleep": "waits for a transaction's end, and does nothing else",
+    "doorbell._listen:_listen_until_lost:after": "it ends only with its connection; what it hears is a hint",
+    "doorbell._listen:asyncio.sleep": "likewise: it waits to connect again",
+    "doorbell._wait:event.wait:after": "likewise",
 }
 
 
@@ -89,13 +94,21 @@ def excused(point: str) -> bool:
     return any(point == known or point.rsplit(":", 1)[0] == known for known in UNREACHED)
 
 
-def deaths(passed: dict[str, set[str]]) -> list[Death]:
-    """Return one death for each point that was passed, where most is at stake; on the second passage where it has one.
+def slices() -> Iterator[tuple[str, ...]]:
+    """Yield the points of each module that are to be died at, a few dozen at a time."""
+    for _, points in groupby(filterfalse(excused, every_point()), lambda point: point.split(":")[0].rsplit(".", 2)[0]):
+        found = tuple(points)
+        for start in range(0, len(found), AT_A_TIME):
+            yield found[start : start + AT_A_TIME]
+
+
+def deaths(passed: dict[str, set[str]], points: Iterable[str]) -> list[Death]:
+    """Return one death for each of these points that was passed, where most is at stake; on the second passage if any.
 
     The second, since at the first there may have been nothing to lose yet.
     """
     found = []
-    for point in every_point():
+    for point in points:
         preferred = [kind for start, kind in AT_STAKE.items() if point.startswith(start)]
         kind = next((each for each in [*preferred, *KINDS] if point in passed[each]), None)
         if kind is not None:

@@ -71,6 +71,7 @@ async def _live(plan: Plan) -> None:
 
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     settings = {"search_path": plan.schema, "idle_in_transaction_session_timeout": "3s", "transaction_timeout": "5s"}
     options = {"server_settings": settings, "command_timeout": STATEMENT_PATIENCE_S}
     engine = create_async_engine(plan.dsn, connect_args=options)
@@ -85,6 +86,7 @@ async def _live(plan: Plan) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(loop.run())
             group.create_task(relay.run())
+            relay.wake()  # as after a commit of its own process: one that stands by rings for the leader
             await stop.wait()
             await asyncio.gather(relay.stop(), loop.stop())
     await engine.dispose()
@@ -94,13 +96,14 @@ def _small_steps() -> None:
     """Make batches small and rests short, so that a few dozen records pass every point several times."""
     import structlog
 
-    from exactly_once import loop, pace, relay
+    from exactly_once import doorbell, loop, pace, relay
 
     processors = structlog.processors
     plain: list[Any] = [processors.TimeStamper(), processors.format_exc_info, processors.KeyValueRenderer()]
     structlog.configure(processors=plain)
     loop.MOST_RECORDS, loop.IDLE_COMMIT_S = 8, 0.3
     relay.MOST_ROWS = 8
+    doorbell.ASK_EVERY_S = 0.2
     pace.LONGEST_REST_S = 0.05
 
 
@@ -169,4 +172,5 @@ def _say(what: dict[str, Any]) -> None:
 if __name__ == "__main__":
     points.install(_passages.hit)
     _small_steps()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # who is told to stop as it starts shall stop, not die
     _serve()

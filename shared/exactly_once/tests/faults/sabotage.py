@@ -11,7 +11,7 @@ from exactly_once import inbox
 from exactly_once.kafka import consumer, producer
 
 LONGER_THAN_A_SESSION_S = 9.0
-LONGER_THAN_A_TEST_MS = 300_000
+LONGER_THAN_A_TEST_MS = 60_000  # the most that the brokers allow
 HEARTBEATS_S = 5
 
 
@@ -30,7 +30,10 @@ def _commit_as_who_we_are_now() -> None:
             if coordinator.generation != captured.generation:
                 break
             await asyncio.sleep(0.05)
-        self.membership = replace(captured, generation=coordinator.generation, member_id=coordinator.member_id)
+        live = coordinator.generation, coordinator.member_id
+        if coordinator.generation < 0:  # as at the instant of the reset, before the broker proposes a new id
+            live = coordinator.generation, ""
+        self.membership = replace(captured, generation=live[0], member_id=live[1])
         await commit(self, offsets, group)
 
     consumer.GroupConsumer.assigned = remember  # type: ignore[method-assign]

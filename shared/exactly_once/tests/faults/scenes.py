@@ -1,6 +1,7 @@
 """The stage of a fault: topics, a schema and inputs of their own; and the verdict, read by other clients."""
 
 import asyncio
+import contextlib
 import io
 import json
 import os
@@ -10,7 +11,6 @@ import sys
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -18,7 +18,7 @@ from typing import Any, Self
 import asyncpg
 import confluent_kafka
 import fastavro
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # it says nothing of them
 from confluent_kafka.cimpl import NewTopic
 from shared.exactly_once.tests.faults.tally import LEDGER, NAME, Added, Expected, Row, Sum, Totalled
@@ -26,14 +26,15 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from exactly_once import Codec, Event, Registry
-from exactly_once.envelope import Provenance, pack_headers
+from exactly_once.envelope import REDRIVE_HEADERS, Headers, Provenance, pack_headers
 from exactly_once.tables import metadata
+from waybill.audit.kafka import patiently
 from waybill.stack import Stack
 
 PARTITIONS = 2
 TOPICS = {"added": PARTITIONS, "totalled": PARTITIONS, f"{NAME}.dead-letters": PARTITIONS, f"{NAME}.relay": 1}
 LAB = "shared.exactly_once.tests.faults.lab"
-PHASE_S = 240.0  # a phase takes 5 to 10 s; a machine under load, minutes
+PHASE_S = 150.0  # a phase takes 5 to 10 s; on a machine under load much longer
 ASK_AGAIN_S = 0.2
 
 
@@ -94,7 +95,7 @@ class Lab:
                 run.ended.set_result(said["status"])
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def a_lab(stack: Stack, folder: Path) -> AsyncIterator[Lab]:
     """Open a lab; nothing of it is left behind."""
     database = f"faults_{uuid.uuid4().hex[:8]}"
@@ -158,16 +159,25 @@ class Scene:
     async def put(self, rows: Iterable[Row]) -> None:
         """Put inputs into the outbox, in order."""
         encoded = [
-            self.lab.codec.encode(Added(account=row.account, amount=row.amount), Provenance(row.event_id, "j", "c"))
+            (
+                self.lab.codec.encode(
+                    Added(account=row.account, amount=row.amount), Provenance(row.event_id, "j", "c")
+                ),
+                row,
+            )
             for row in rows
         ]
         statement = "INSERT INTO outbox (out_topic, key, value, headers) VALUES ($1, $2, $3, $4)"
         async with self.connected() as connection, connection.transaction():
             await connection.executemany(
-                statement, [(each.topic, each.key, each.value, pack_headers(each.headers)) for each in encoded]
+                statement,
+                [
+                    (each.topic, each.key, each.value, pack_headers(each.headers + _redrive(row)))
+                    for each, row in encoded
+                ],
             )
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def connected(self) -> AsyncIterator[asyncpg.Connection]:
         """Connect to this scene's schema."""
         connection = await asyncpg.connect(self.lab.dsn, server_settings={"search_path": self.schema})
@@ -192,10 +202,14 @@ class Scene:
 
     async def played(self, run: Run) -> int:
         """Let a process finish the input and stop; return how it ended (-9 where its plan killed it)."""
-        async with asyncio.timeout(PHASE_S):
-            while not run.ended.done() and not await self.finished():
-                await asyncio.wait({run.ended}, timeout=ASK_AGAIN_S)
-            return await end(run)
+        try:
+            async with asyncio.timeout(PHASE_S):
+                while not run.ended.done() and not await self.finished():
+                    await asyncio.wait({run.ended}, timeout=ASK_AGAIN_S)
+                return await end(run)
+        except TimeoutError:
+            kill(run)
+            raise
 
     async def finished(self) -> bool:
         """Tell whether the outbox is empty, and PostgreSQL's and Kafka's positions are at the topic's end."""
@@ -217,19 +231,27 @@ class Scene:
         """Where each partition ends: the last stable offset or the high watermark, by the isolation."""
         name = self.prefix + topic
         asked = {TopicPartition(name, each): OffsetSpec.latest() for each in range(TOPICS[topic])}  # type: ignore[no-untyped-call]  # confluent's
-        answers = self.lab.admin.list_offsets(asked, isolation_level=isolation)
-        return {place.partition: answer.result(20).offset for place, answer in answers.items()}
+
+        def ask() -> dict[int, int]:
+            answers = self.lab.admin.list_offsets(asked, isolation_level=isolation)
+            return {place.partition: answer.result(20).offset for place, answer in answers.items()}
+
+        return patiently(ask)
 
     def committed(self) -> dict[int, int]:
         """The group's committed offsets."""
         group = self.prefix + NAME
-        (answer,) = self.lab.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)]).values()
-        return {place.partition: place.offset for place in answer.result(20).topic_partitions or []}
+
+        def ask() -> dict[int, int]:
+            (answer,) = self.lab.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)]).values()
+            return {place.partition: place.offset for place in answer.result(20).topic_partitions or []}
+
+        return patiently(ask)
 
     def members(self) -> int:
         """How many members the group has, as its coordinator sees it."""
         group = self.prefix + NAME
-        return len(self.lab.admin.describe_consumer_groups([group])[group].result(20).members)
+        return patiently(lambda: len(self.lab.admin.describe_consumer_groups([group])[group].result(20).members))
 
     async def verdict(self) -> list[str]:
         """Say everything that is wrong: nothing, when each input counted once and each output came once, in order."""
@@ -238,7 +260,7 @@ class Scene:
             sums = {row[0]: Sum(row[1], row[2]) for row in await connection.fetch("SELECT * FROM ledger")}
             claims = await connection.fetchval("SELECT count(*) FROM claims")
             positions = await self.positions(connection)
-        read = await asyncio.to_thread(self._read)
+        read = await asyncio.to_thread(self.read)
         inputs: dict[str, list[tuple[int, str]]] = {}
         for row in self.rows:
             inputs.setdefault(row.account, []).append((row.amount, row.event_id))
@@ -256,7 +278,8 @@ class Scene:
             checks[f"last stable offset of {topic}"] = (stable, high)
         return [f"{name}: {found} instead of {right}" for name, (found, right) in checks.items() if found != right]
 
-    def _read(self) -> "Read":
+    def read(self) -> "Read":
+        """Read all topics as they are now."""
         read = Read()
         for topic in TOPICS:
             for message in self.messages(topic):
@@ -278,10 +301,10 @@ class Scene:
         while ends < TOPICS[topic]:
             message = consumer.poll(20)
             assert message is not None, "no answer from Kafka"
-            if message.error() is not None:
-                ends += 1
-            else:
+            if (error := message.error()) is None:
                 found.append(message)
+            else:
+                ends += error.code() == KafkaError._PARTITION_EOF
         consumer.close()
         return found
 
@@ -332,8 +355,21 @@ async def end(run: Run) -> int:
     return await run.ended
 
 
+def _redrive(row: Row) -> Headers:
+    if row.redrives is None:
+        return ()
+    told = (NAME, row.event_id, str(row.redrives))
+    return tuple((name, value.encode()) for name, value in zip(REDRIVE_HEADERS, told, strict=True))
+
+
+def kill(run: Run) -> None:
+    """End a process at once."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(run.pid.result(), signal.SIGKILL)
+
+
 def inputs(number: int = 40, seed: int = 1) -> list[Row]:
-    """Inputs of a few accounts, among them a rejected one, a bug, a repetition and a conflict of ids."""
+    """Inputs of a few accounts: a rejected one and its redrive, sent twice; a bug, a repetition, a conflict of ids."""
     chance = random.Random(seed)  # noqa: S311  # a fixed sequence is the point
     rows = [Row(f"account-{chance.randrange(5)}", chance.randint(14, 99), f"e{each}") for each in range(number)]
     third = number // 3
@@ -341,4 +377,5 @@ def inputs(number: int = 40, seed: int = 1) -> list[Row]:
     rows.insert(third + 3, rows[third]._replace(amount=0, event_id="buggy"))
     rows.insert(third * 2, rows[third - 4])
     rows.insert(third * 2 + 2, rows[third - 2]._replace(amount=100))
-    return rows
+    redrive = rows[third]._replace(redrives=0)
+    return [*rows[: third * 2 + 5], redrive, *rows[third * 2 + 5 : -1], redrive, rows[-1]]

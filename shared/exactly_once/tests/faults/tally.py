@@ -75,11 +75,12 @@ def processor() -> Processor:
 
 
 class Row(NamedTuple):
-    """An input: who, how much, under which event id."""
+    """An input: who, how much, under which event id; and the attempt of the dead letter that it repeats, if any."""
 
     account: str
     amount: int
     event_id: str
+    redrives: int | None = None
 
 
 @dataclass
@@ -92,8 +93,13 @@ class Expected:
 
     @classmethod
     def of(cls, rows: Iterable[Row]) -> Self:
-        expected, seen = cls(), dict[str, Row]()
+        expected, seen, attempts = cls(), dict[str, Row](), Counter[str]()
         for row in rows:
+            if row.redrives is not None:  # of a rejected one: its first repetition is rejected again, a second is none
+                if row.redrives == attempts[row.event_id]:
+                    attempts[row.event_id] += 1
+                    expected.letters[row.event_id, "rejected"] += 1
+                continue
             known = seen.get(row.event_id)
             seen.setdefault(row.event_id, row)
             if known == row:

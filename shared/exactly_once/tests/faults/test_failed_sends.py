@@ -3,14 +3,16 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
-from shared.exactly_once.tests.faults.scenes import Lab, Scene
+from shared.exactly_once.tests.faults.scenes import Scene
 from shared.exactly_once.tests.faults.tally import NAME
 
 from exactly_once import KafkaSettings
 from exactly_once.batch import Output, Partition
 from exactly_once.errors import PublishFailed
+from exactly_once.kafka import producer as producer_module
 from exactly_once.kafka.producer import TransactionalProducer
 
 pytestmark = pytest.mark.integration
@@ -20,22 +22,7 @@ SOURCE = Partition("added", 0)
 
 
 @pytest.fixture
-async def scene(lab: Lab) -> AsyncIterator[Scene]:
-    made = await Scene.set_up(lab, [])
-    yield made
-    await made.tear_down()
-
-
-@pytest.fixture
-async def producer(scene: Scene) -> AsyncIterator[TransactionalProducer]:
-    stack = scene.lab.stack
-    settings = KafkaSettings(
-        bootstrap=stack.kafka_bootstrap,
-        user="operator",
-        password=stack.secret("kafka-operator"),
-        ca_file=stack.kafka_ca,
-        prefix=scene.prefix,
-    )
+async def producer(settings: KafkaSettings) -> AsyncIterator[TransactionalProducer]:
     made = TransactionalProducer(settings, "tally", "1")
     await made.replace()
     yield made
@@ -60,13 +47,25 @@ async def test_after_a_send_that_is_too_large_nothing_is_visible_and_the_next_tr
 
 
 async def test_a_publish_whose_sender_dies_fails_and_does_not_cancel_its_caller(
-    scene: Scene, producer: TransactionalProducer
+    scene: Scene, producer: TransactionalProducer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The sender is cancelled while it waits for the end of a transaction: closing it then raises CancelledError."""
+    monkeypatch.setattr(producer_module, "PUBLISH_DEADLINE_S", 2.0)
     await producer.publish([output(b"before")])
     assert producer._producer is not None
-    producer._producer._sender.sender_task.cancel()
-    with pytest.raises(PublishFailed):
-        await producer.publish([output(b"lost")])
+    sender, asked = producer._producer._sender, asyncio.Event()
+
+    async def unanswered(_: Any) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(sender, "_do_txn_commit", unanswered)
+    publishing = asyncio.create_task(producer.publish([output(b"lost")]))
+    await asked.wait()
+    sender.sender_task.cancel()
+    await asyncio.wait({publishing})
+    assert not publishing.cancelled()
+    assert isinstance(publishing.exception(), PublishFailed)
     await producer.replace()
     await producer.publish([output(b"after")])
     assert await asyncio.to_thread(scene.keys, f"{NAME}.relay") == [b"before", b"after"]

@@ -97,6 +97,8 @@ class GroupConsumer:
 
     def assigned(self, places: set[TopicPartition]) -> None:
         """Capture a new assignment before anything can be fetched for it."""
+        if self._consumer is None:  # it is leaving the group
+            return
         self._consumer.pause(*places)
         for place in places:
             self._consumer.seek(place, 0)  # paused; it only keeps aiokafka from looking up a position of its own
@@ -117,8 +119,11 @@ class GroupConsumer:
     async def membership(self, patience_s: float) -> Membership | None:
         """Return the current membership, None if there is none within `patience_s`."""
         try:
-            async with asyncio.timeout(patience_s):
-                await self._assigned.wait()
+            # aiokafka lets nobody join again who has not polled for five minutes (a long outage of the database), until
+            # it polls: who waits for an assignment counts as polling.
+            with self._consumer._subscription.fetch_context():
+                async with asyncio.timeout(patience_s):
+                    await self._assigned.wait()
         except TimeoutError:
             self._check()
         return self._membership
