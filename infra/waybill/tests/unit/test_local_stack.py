@@ -107,3 +107,7 @@ def test_a_home_belongs_to_one_supervisor(tmp_path: Path) -> None:
     assert lock is not None
     with lock:
         assert state.locked(tmp_path) is None
+
+
+def test_no_id_of_kafka_looks_like_an_option() -> None:
+    assert not any(kafka.new_id().startswith("-") for _ in range(1_000))

@@ -4,7 +4,6 @@ PostgreSQL decides and stores the outputs; Kafka catches up from them after any 
 wants to know how it works reads `_consume`, then `Decider.decide`, then `Recovery.recover`.
 """
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -14,11 +13,11 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from exactly_once import telemetry
-from exactly_once.batch import Batch, Entry, Positions
+from exactly_once.batch import Batch, Entry, Positions, Record
 from exactly_once.calls import Calls
 from exactly_once.codec import Codec
 from exactly_once.decide import Decider
-from exactly_once.edge import Edge
+from exactly_once.edge import Edge, Polled
 from exactly_once.inbox import Inbox
 from exactly_once.kafka.cluster import edge_to
 from exactly_once.kafka.membership import Membership
@@ -30,7 +29,7 @@ from exactly_once.worker import Worker
 
 MOST_RECORDS = 2_000
 IDLE_POLL_S = 0.2
-FRESH_POLL_S = 0.015  # what was prefetched is as old as the last poll: look once more
+COMPANY_S = 0.01  # a transaction becomes visible on its partitions' leaders one after the other
 IDLE_COMMIT_S = 1.0  # control records alone move our position too, but deserve no transaction of their own under load
 
 
@@ -99,13 +98,7 @@ class Loop(Worker):
 
     async def _poll(self, membership: Membership, positions: Positions) -> Batch | None:
         """Return the records that have arrived as a batch; None when there is nothing to move."""
-        rest = self._pace.rest_s
-        await asyncio.sleep(rest)
-        polled = await self._consumer.poll(membership, IDLE_POLL_S, MOST_RECORDS)
-        records, reached = polled
-        if rest and 0 < len(records) < MOST_RECORDS:
-            fresh = await self._consumer.poll(membership, FRESH_POLL_S, MOST_RECORDS - len(records))
-            records, reached = [*records, *fresh.records], fresh.positions
+        records, reached = await self._gather(membership)
         moved = {partition: position for partition, position in reached.items() if position != positions[partition]}
         if records:
             self._fed_at = time.monotonic()
@@ -114,6 +107,24 @@ class Loop(Worker):
         await self._codec.learn(records)
         entries = [self._codec.decode(record) for record in records]
         return Batch(entries, {partition: positions[partition] for partition in moved}, moved)
+
+    async def _gather(self, membership: Membership) -> Polled:
+        """Return what arrives until the pace allows a transaction; when idle, wait for something to arrive.
+
+        It polls all the while: a partition whose records lie in the client's buffer is not fetched again, so that
+        who sleeps and then polls gets what was new at the last poll.
+        """
+        gathered: list[Record] = []
+        due, patience_s = time.monotonic() + self._pace.rest_s, IDLE_POLL_S
+        while True:
+            patience_s = max(patience_s, due - time.monotonic())
+            polled = await self._consumer.poll(membership, patience_s, MOST_RECORDS - len(gathered))
+            if polled.records and not gathered:
+                due = max(due, time.monotonic() + COMPANY_S)
+            gathered += polled.records
+            if time.monotonic() >= due or len(gathered) >= MOST_RECORDS:
+                return Polled(gathered, polled.positions)
+            patience_s = 0.0
 
     async def _stand_by(self, membership: Membership) -> None:
         """Have nothing assigned, and say that all is well, until the group says otherwise."""

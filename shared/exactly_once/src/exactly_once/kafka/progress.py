@@ -7,6 +7,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from exactly_once.errors import Retryable
+from exactly_once.kafka.closing import closed
 from exactly_once.kafka.settings import START_DEADLINE_S, KafkaSettings
 
 FIRST_LOOK_BACK = 8
@@ -29,7 +30,7 @@ async def last_value(settings: KafkaSettings, topic: str) -> bytes | None:
     except (KafkaError, TimeoutError) as error:
         raise Retryable(f"can't read the relay's progress from {place.topic}: {error!r}") from error
     finally:
-        await consumer.stop()
+        await closed(consumer.stop(), deadline_s=0)  # nobody needs to wait for it
 
 
 async def _search_backwards(consumer: AIOKafkaConsumer, place: TopicPartition) -> bytes | None:
