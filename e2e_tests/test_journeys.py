@@ -67,10 +67,10 @@ def test_a_process_killed_under_load_loses_and_doubles_nothing(waybill: Waybill,
 
 
 def test_a_service_stopped_by_name_stays_down_until_it_is_started(waybill: Waybill) -> None:
-    assert waybill("stop", "fulfillment-1").code == 0
+    assert waybill("stop", "fulfillment").code == 0
     status = waybill("status", "--json").data
     assert {each["name"]: each["state"] for each in status["processes"]}["fulfillment-1"] == "stopped"
-    assert waybill("start", "fulfillment-1").code == 0
+    assert waybill("start", "fulfillment").code == 0
     assert waybill("status", "--json").data["healthy"]
 
 

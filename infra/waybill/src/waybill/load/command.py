@@ -20,7 +20,6 @@ from waybill.reporting import answers_of, print_report
 from waybill.stack import Stack
 from waybill.watcher import Watcher
 
-WARM_UP_S = 3.0
 CONNECTIONS = 512
 SETTLE_DEADLINE_S = 120.0
 PLENTY = 10_000_000
@@ -30,23 +29,24 @@ def load(
     *,
     rate: Annotated[float, typer.Option(min=0.1, max=5_000, help="Orders offered a second.")],
     duration: Annotated[float, typer.Option(min=1, max=3_600, help="For so many seconds.")],
+    warm_up: Annotated[float, typer.Option(min=0, max=600, help="Offer as much for so long before, unmeasured.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Offer orders in an open loop, wait until they are settled, print the latencies, and audit."""
-    data, report = asyncio.run(_load(Stack.load(), rate, duration))
+    data, report = asyncio.run(_load(Stack.load(), rate, duration, warm_up))
     emit(data, lambda: _print(data, report), as_json=as_json)
     raise typer.Exit(0 if report.ok else 1)
 
 
-async def _load(stack: Stack, rate: float, duration_s: float) -> tuple[dict[str, Any], Report]:
+async def _load(stack: Stack, rate: float, duration_s: float, warm_up_s: float) -> tuple[dict[str, Any], Report]:
     run = uuid.uuid4().hex[:8]
     sku = f"load-{run}"
     async with Shop(stack, connections=CONNECTIONS) as shop:
         await shop.stock({sku: (1_999, PLENTY)})
         with Watcher(stack) as watcher:
-            progress(f"warming up for {WARM_UP_S:.0f} s")
+            progress(f"warming up for {warm_up_s:g} s")
             warming = Arrivals(shop, sku, f"{run}w")
-            await warming.offer(rate, WARM_UP_S)
+            await warming.offer(rate, warm_up_s)
             progress(f"offering {rate:g} orders/s for {duration_s:g} s")
             before, arrivals = cpu_seconds(stack.home), Arrivals(shop, sku, run)
             with LagWatch(stack) as lag:
@@ -55,7 +55,7 @@ async def _load(stack: Stack, rate: float, duration_s: float) -> tuple[dict[str,
             used = {name: spent - before.get(name, 0.0) for name, spent in cpu_seconds(stack.home).items()}
     progress("auditing")
     report = await audit(stack, answers=answers_of([*warming.placed.answers, *arrivals.placed.answers]))
-    result = _result(arrivals, watcher, used, report) | {"rate": rate, "duration_s": duration_s}
+    result = _result(arrivals, watcher, used, report) | {"rate": rate, "duration_s": duration_s, "warm_up_s": warm_up_s}
     return result | {"lag_max": lag.most, "machine": _machine()}, report
 
 

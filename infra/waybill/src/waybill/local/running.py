@@ -46,27 +46,38 @@ def logs(
             end = file.read()
 
 
-def stop(name: Annotated[str, typer.Argument(help="Which process; it stays down until `start`.")]) -> None:
-    """Stop one process; it is not restarted."""
-    _known(name)
-    state.stopped_marker(home_folder(), name).touch()
-    _wait_for(name, "stopped")
+def stop(
+    name: Annotated[str, typer.Argument(help="Which process, or a service for all of its processes.")],
+) -> None:
+    """Stop a process; it is not restarted, and stays down until `start`."""
+    processes = _named(name)
+    for process in processes:
+        state.stopped_marker(home_folder(), process).touch()
+    for process in processes:
+        _wait_for(process, "stopped")
 
 
-def start(name: Annotated[str, typer.Argument(help="Which process.")]) -> None:
+def start(
+    name: Annotated[str, typer.Argument(help="Which process, or a service for all of its processes.")],
+) -> None:
     """Start a process that was stopped by name."""
-    _known(name)
-    state.stopped_marker(home_folder(), name).unlink(missing_ok=True)
-    _wait_for(name, "healthy")
+    processes = _named(name)
+    for process in processes:
+        state.stopped_marker(home_folder(), process).unlink(missing_ok=True)
+    for process in processes:
+        _wait_for(process, "healthy")
 
 
-def _known(name: str) -> None:
+def _named(name: str) -> list[str]:
+    """Return the process of this name, or all that differ from it by their number only."""
     now = state.read(home_folder())
     if now is None or not now.is_running:
         raise UsageError(f"no stack runs in {home_folder()}")
     names = [each.name for each in now.processes]
-    if name not in names:
+    meant = [each for each in names if each == name or each.rpartition("-")[0] == name]
+    if not meant:
         raise UsageError(f"there is no process {name}; there are {', '.join(names)}")
+    return meant
 
 
 def _wait_for(name: str, wanted: state.Condition, deadline_s: float = 60.0) -> None:
