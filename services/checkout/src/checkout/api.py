@@ -1,4 +1,4 @@
-"""Checkout's HTTP interface: place an order, look at it, cancel it."""
+"""Checkout's HTTP interface: place an order, cancel it; reads.py shows it."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis.database import TheDatabase
 from chassis.problems import Problem
 from chassis.publishing import ThePublisher
-from chassis.tokens import Customer, CustomerOrOperator
+from chassis.tokens import Customer
 from checkout import store
 from checkout.domain import MixedCurrenciesError, TotalTooLargeError, UnknownSkusError, body_digest, priced, total_of
-from contracts import Money, OrderCancelled, OrderLine, OrderPlaced
+from checkout.reads import OrderAnswer, answered, not_found
+from contracts import Money, OrderCancelled, OrderPlaced
 
 router = APIRouter(prefix="/v1/orders", tags=["orders"])
 
@@ -39,30 +39,12 @@ class OrderRequest(BaseModel, extra="forbid"):
     payment_token: str = Field(max_length=200, pattern=PRINTABLE)
 
 
-class OrderAnswer(BaseModel):
-    """An order as its customer sees it."""
-
-    order_id: UUID
-    status: str
-    total: Money
-    links: dict[str, str]
-
-
 class CancellationAnswer(BaseModel):
     """A cancellation that was accepted; fulfillment decides it, and the order's status tells how."""
 
     order_id: UUID
     cancellation: str
     links: dict[str, str]
-
-
-class OrderDetails(OrderAnswer):
-    """An order with its lines; `cancellation` is asked, granted or refused once the customer wanted one."""
-
-    customer_id: str
-    cancellation: str | None
-    placed_at: dt.datetime
-    lines: list[OrderLine]
 
 
 @router.post("", status_code=HTTPStatus.ACCEPTED)
@@ -79,30 +61,12 @@ async def place_order(
             order = _decide(asked, claim, prices)
             await store.place(publication.connection, order)
             await publication.tell(order, correlation_id=str(order.order_id))
-            answer = _answer(order.order_id, "placed", order.total)
+            answer = answered(order.order_id, "placed", order.total)
         else:
             answer = await _repeated(publication.connection, claim)
             response.headers["Idempotency-Replayed"] = "true"
     response.headers["Location"] = answer.links["self"]
     return answer
-
-
-@router.get("/{order_id}")
-async def read_order(order_id: UUID, asker: CustomerOrOperator, database: TheDatabase) -> OrderDetails:
-    """Return an order; another customer's is not found."""
-    async with database.reading() as connection:
-        found = await store.order(connection, order_id)
-    if found is None or ("ops:read" not in asker.scopes and found[0].customer_id != asker.subject):
-        raise _not_found(order_id)
-    order, lines = found
-    answer = _answer(order.order_id, order.status, Money(amount_minor=order.total_minor, currency=order.currency))
-    return OrderDetails(
-        **answer.model_dump(),
-        customer_id=order.customer_id,
-        cancellation=order.cancellation,
-        placed_at=order.placed_at,
-        lines=lines,
-    )
 
 
 @router.post("/{order_id}/cancellation", status_code=HTTPStatus.ACCEPTED)
@@ -113,7 +77,7 @@ async def cancel_order(
     async with publisher.publication() as publication:
         found = await store.stand(publication.connection, order_id)
         if found is None or found[0].customer_id != customer.subject:
-            raise _not_found(order_id)
+            raise not_found(order_id)
         _, progress = found
         before = progress.cancellation
         if not progress.ask():
@@ -126,10 +90,6 @@ async def cancel_order(
     links = {"order": f"/v1/orders/{order_id}"}
     response.headers["Location"] = links["order"]
     return CancellationAnswer(order_id=order_id, cancellation="asked", links=links)
-
-
-def _not_found(order_id: UUID) -> Problem:
-    return Problem(HTTPStatus.NOT_FOUND, "order-not-found", f"there is no order {order_id}")
 
 
 def _decide(asked: OrderRequest, claim: store.Claim, prices: Mapping[str, Money]) -> OrderPlaced:
@@ -161,8 +121,4 @@ async def _repeated(connection: AsyncConnection, claim: store.Claim) -> OrderAns
         detail = "this Idempotency-Key stands for another request"
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-key-reused", detail)
     total = Money(amount_minor=first.order.total_minor, currency=first.order.currency)
-    return _answer(first.order.order_id, "placed", total)
-
-
-def _answer(order_id: UUID, status: str, total: Money) -> OrderAnswer:
-    return OrderAnswer(order_id=order_id, status=status, total=total, links={"self": f"/v1/orders/{order_id}"})
+    return answered(first.order.order_id, "placed", total)

@@ -1,13 +1,15 @@
 """Starts checkout: `python -m checkout.main`."""
 
 import chassis
-from checkout.api import router
+from checkout import api, reads
 from checkout.handlers import processor
 from checkout.settings import Settings
 from contracts import OrderCancelled, OrderPlaced
 
 settings = Settings()  # the environment fills it
-app = chassis.create_app(settings, processor=processor, routers=[router], publishes=[OrderPlaced, OrderCancelled])
+app = chassis.create_app(
+    settings, processor=processor, routers=[api.router, reads.router], publishes=[OrderPlaced, OrderCancelled]
+)
 
 if __name__ == "__main__":
     chassis.serve(app, settings)

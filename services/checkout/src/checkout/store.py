@@ -36,6 +36,13 @@ FROM unnest(CAST(:skus AS text[]), CAST(:quantities AS bigint[]), CAST(:prices A
 _ORDER = text("SELECT * FROM orders WHERE order_id = :order_id")
 _LINES = text("SELECT sku, quantity, unit_price_minor FROM order_lines WHERE order_id = :order_id ORDER BY line_no")
 
+_ORDERS_OF = text("""
+SELECT * FROM orders WHERE customer_id = :customer_id AND (CAST(:after AS uuid) IS NULL OR number < (
+    SELECT number FROM orders WHERE order_id = :after AND customer_id = :customer_id))
+ORDER BY number DESC LIMIT :most""")
+_STANDINGS = text("SELECT order_id, status, cancellation FROM orders WHERE order_id = ANY(CAST(:order_ids AS uuid[]))")
+_PRODUCTS = text("SELECT * FROM products WHERE sku > :after ORDER BY sku LIMIT :most")
+
 _STAND = text("SELECT * FROM orders WHERE order_id = :order_id FOR UPDATE")
 _ASK = text("UPDATE orders SET cancellation = 'asked' WHERE order_id = :order_id")
 
@@ -98,16 +105,34 @@ async def place(connection: AsyncConnection, order: OrderPlaced) -> None:
     await connection.execute(_PLACE, places)
 
 
-async def order(connection: AsyncConnection, order_id: UUID) -> tuple[Any, list[OrderLine]] | None:
-    """Return an order with its lines, None where there is none."""
-    found = (await connection.execute(_ORDER, {"order_id": order_id})).first()
-    if found is None:
-        return None
-    rows = await connection.execute(_LINES, {"order_id": order_id})
-    return found, [
-        OrderLine(sku=sku, quantity=quantity, unit_price=Money(amount_minor=minor, currency=found.currency))
+async def order(connection: AsyncConnection, order_id: UUID) -> Any:
+    """Return an order's row, None where there is none."""
+    return (await connection.execute(_ORDER, {"order_id": order_id})).first()
+
+
+async def lines(connection: AsyncConnection, order: Any) -> list[OrderLine]:
+    """Return the lines of an order's row."""
+    rows = await connection.execute(_LINES, {"order_id": order.order_id})
+    return [
+        OrderLine(sku=sku, quantity=quantity, unit_price=Money(amount_minor=minor, currency=order.currency))
         for sku, quantity, minor in rows
     ]
+
+
+async def orders_of(connection: AsyncConnection, customer_id: str, after: UUID | None, most: int) -> Sequence[Any]:
+    """Return rows of a customer's orders, the newest first, from the one behind `after` on."""
+    places = {"customer_id": customer_id, "after": after, "most": most}
+    return (await connection.execute(_ORDERS_OF, places)).all()
+
+
+async def standings(connection: AsyncConnection, order_ids: Collection[UUID]) -> Sequence[Any]:
+    """Return the id, status and cancellation of these orders."""
+    return (await connection.execute(_STANDINGS, {"order_ids": list(order_ids)})).all()
+
+
+async def products(connection: AsyncConnection, after: str, most: int) -> Sequence[Any]:
+    """Return rows of the price list by sku, from the one behind `after` on."""
+    return (await connection.execute(_PRODUCTS, {"after": after, "most": most})).all()
 
 
 async def stand(connection: AsyncConnection, order_id: UUID) -> tuple[Any, Progress] | None:

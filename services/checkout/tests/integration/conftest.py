@@ -8,7 +8,7 @@ from asgi_lifespan import LifespanManager
 
 import chassis
 from chassis.migrate import MigrationSettings, migrate
-from checkout.api import router
+from checkout import api, reads
 from checkout.handlers import processor
 from checkout.settings import Settings
 from contracts import OrderCancelled, OrderPlaced
@@ -39,7 +39,7 @@ def open_checkout(migrated: Stack) -> Opened:
     @asynccontextmanager
     async def opened() -> AsyncIterator[httpx.AsyncClient]:
         app = chassis.create_app(
-            settings, processor=processor, routers=[router], publishes=[OrderPlaced, OrderCancelled]
+            settings, processor=processor, routers=[api.router, reads.router], publishes=[OrderPlaced, OrderCancelled]
         )
         async with LifespanManager(app, startup_timeout=30, shutdown_timeout=10) as manager:
             transport = httpx.ASGITransport(app=manager.app)

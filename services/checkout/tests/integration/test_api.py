@@ -67,7 +67,7 @@ async def test_an_order_is_accepted_kept_and_published(
         "order_id": order_id,
         "status": "placed",
         "total": {"amount_minor": 2749, "currency": "EUR"},
-        "links": {"self": path},
+        "links": {"self": path, "events": f"{path}/events"},
     }
     for token in (signer.customer("anna"), signer.operator()):
         seen = (await checkout.get(path, headers={"Authorization": f"Bearer {token}"})).json()

@@ -1,6 +1,7 @@
 """A service as an application: its database, its loop and its relay live as long as it does."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from chassis.workers import Running, Start
 from exactly_once import Codec, Event, KafkaSettings, Loop, Outbox, Processor, Registry, Relay
 from exactly_once.transactions import transaction
 
+STARTUP_FAILED = 3
 WORKERS_CONNECTIONS = 4  # of their own: requests that take all of theirs must not stop the loop
 
 Resources = Callable[[Any], AbstractAsyncContextManager[list[Any]]]
@@ -66,7 +68,7 @@ def serve(app: FastAPI, settings: ServiceSettings) -> None:
     """Serve until SIGTERM; a stop takes five seconds at most. This process's logs and traces are set up here."""
     logs.configure(settings.log_level, settings.service, settings.instance)
     tracing.configure(settings.service, settings.instance)
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host=settings.http_host,
         port=settings.http_port,
@@ -78,11 +80,25 @@ def serve(app: FastAPI, settings: ServiceSettings) -> None:
         timeout_keep_alive=75,
         server_header=False,
     )
+    server = _Server(config)
+    server.run()
+    if not server.started:
+        raise SystemExit(STARTUP_FAILED)
+
+
+class _Server(uvicorn.Server):
+    """Says that it stops before it waits for the requests under way: a stream would never end by itself."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        app: FastAPI = self.config.app  # type: ignore[assignment]  # it was given one
+        app.state.stopping.set()
+        await super().shutdown(sockets)
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI, settings: ServiceSettings, parts: Parts) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
+        app.state.stopping = asyncio.Event()
         app.state.database = database = Database(settings)
         stack.push_async_callback(database.close)
         app.state.tokens = Tokens(settings)
