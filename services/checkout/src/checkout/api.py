@@ -10,9 +10,9 @@ from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chassis.limiting import CountedCustomer
 from chassis.problems import Problem
 from chassis.publishing import ThePublisher
-from chassis.tokens import Customer
 from checkout import store
 from checkout.domain import MixedCurrenciesError, TotalTooLargeError, UnknownSkusError, body_digest, priced, total_of
 from checkout.reads import OrderAnswer, answered, not_found
@@ -49,7 +49,11 @@ class CancellationAnswer(BaseModel):
 
 @router.post("", status_code=HTTPStatus.ACCEPTED)
 async def place_order(
-    asked: OrderRequest, customer: Customer, publisher: ThePublisher, response: Response, idempotency_key: Key = None
+    asked: OrderRequest,
+    customer: CountedCustomer,
+    publisher: ThePublisher,
+    response: Response,
+    idempotency_key: Key = None,
 ) -> OrderAnswer:
     """Accept an order: once a key, however often it is sent."""
     if not idempotency_key:
@@ -71,7 +75,7 @@ async def place_order(
 
 @router.post("/{order_id}/cancellation", status_code=HTTPStatus.ACCEPTED)
 async def cancel_order(
-    order_id: UUID, customer: Customer, publisher: ThePublisher, response: Response
+    order_id: UUID, customer: CountedCustomer, publisher: ThePublisher, response: Response
 ) -> CancellationAnswer:
     """Accept a cancellation while the order has not ended; once an order, however often it is sent."""
     async with publisher.publication() as publication:

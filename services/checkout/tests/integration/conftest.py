@@ -16,7 +16,7 @@ from waybill.local import shop
 from waybill.stack import Stack
 from waybill.token.signing import Signer
 
-Opened = Callable[[], AbstractAsyncContextManager[httpx.AsyncClient]]
+Opened = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +34,10 @@ def open_checkout(migrated: Stack) -> Opened:
     """Start a checkout of its own, as a process would, and yield a client of it."""
     environment = shop.environment(migrated, "checkout", "1", 23_100)
     given = {name.removeprefix("WAYBILL_").lower(): value for name, value in environment.items()}
-    settings = Settings.model_validate(given)
 
     @asynccontextmanager
-    async def opened() -> AsyncIterator[httpx.AsyncClient]:
+    async def opened(**changes: object) -> AsyncIterator[httpx.AsyncClient]:
+        settings = Settings.model_validate(given | changes)
         app = chassis.create_app(
             settings, processor=processor, routers=[api.router, reads.router], publishes=[OrderPlaced, OrderCancelled]
         )

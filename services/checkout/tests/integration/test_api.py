@@ -20,7 +20,7 @@ BODY: dict[str, Any] = {
 }
 PATIENCE_S = 30.0
 
-Opened = Callable[[], AbstractAsyncContextManager[httpx.AsyncClient]]
+Opened = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 Place = Callable[..., Any]
 
 
@@ -264,3 +264,40 @@ async def test_requests_are_measured_by_route(checkout: httpx.AsyncClient, place
     assert 'waybill_http_requests_total{method="POST",route="/v1/orders",status="202"}' in measured
     assert 'route="/v1/orders/{order_id}",status="401"' in measured
     assert order_id not in measured
+
+
+async def test_one_customers_flood_is_refused_and_no_others(
+    open_checkout: Opened, place: Place, connection: asyncpg.Connection
+) -> None:
+    async with open_checkout(customer_requests_per_second=5) as client:
+        await until_ready(client)
+        answers = await asyncio.gather(*(place(client, str(uuid4()), customer="flood") for _ in range(12)))
+        assert sorted(answer.status_code for answer in answers) == [202] * 5 + [429] * 7
+        refused = next(answer for answer in answers if answer.status_code == 429)
+        assert_problem(refused, 429, "too-many-requests")
+        assert refused.headers["retry-after"] == "1"
+        assert (await place(client, str(uuid4()), customer="calm")).status_code == 202
+        await asyncio.sleep(1.1)
+        assert (await place(client, str(uuid4()), customer="flood")).status_code == 202
+
+
+async def test_what_could_only_be_published_late_is_refused_until_the_outbox_has_room(
+    open_checkout: Opened, place: Place, connection: asyncpg.Connection
+) -> None:
+    key = str(uuid4())
+    async with open_checkout(outbox_most_rows=1) as client, connection.transaction():
+        await until_ready(client)
+        lock = "SELECT FROM relay WHERE name = 'checkout' FOR UPDATE"  # the relay waits for it
+        await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL transaction_timeout = 0")
+        await connection.execute(lock)
+        deadline = time.monotonic() + PATIENCE_S
+        while (answer := await place(client, str(uuid4()))).status_code == 202:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+        assert_problem(answer, 503, "unavailable")
+        assert answer.headers["retry-after"] == "1"
+    async with open_checkout(outbox_most_rows=1) as client:
+        await until_ready(client)
+        while (await place(client, key)).status_code == 503:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.1)

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from chassis import health, logs, problems, tracing
 from chassis.database import Database
 from chassis.edge import Edge
+from chassis.limiting import Allowance, Backlog
 from chassis.publishing import Publisher
 from chassis.settings import ServiceSettings
 from chassis.sweeping import Sweep, Sweeper
@@ -102,6 +103,7 @@ async def _lifespan(app: FastAPI, settings: ServiceSettings, parts: Parts) -> As
         app.state.database = database = Database(settings)
         stack.push_async_callback(database.close)
         app.state.tokens = Tokens(settings)
+        app.state.allowance = Allowance(settings.customer_requests_per_second)
         if parts.processor is not None or parts.publishes:
             opened = await stack.enter_async_context(AsyncExitStack())
             stack.push_async_callback(_stop_workers, app)  # before what they use is closed
@@ -133,10 +135,12 @@ async def _start_workers(app: FastAPI, settings: ServiceSettings, parts: Parts, 
     )
     if parts.publishes:
         relay = Relay(settings.service, engine=database.engine, kafka=kafka)
-        app.state.publisher = Publisher(app.state.database, Outbox(codec), relay)
+        outbox = Outbox(codec)
+        backlog = Backlog(app.state.database, outbox, settings.outbox_most_rows)
+        app.state.publisher = Publisher(app.state.database, outbox, relay, backlog)
         app.state.workers["relay"] = Running("relay", relay)
         if parts.sweeps:
-            sweeper = Sweeper(parts.sweeps, engine=database.engine, outbox=Outbox(codec), relay=relay)
+            sweeper = Sweeper(parts.sweeps, engine=database.engine, outbox=outbox, relay=relay)
             app.state.workers["sweeps"] = Running("sweeps", sweeper)
     if parts.processor is not None:
         resources = await opened.enter_async_context(parts.resources(settings)) if parts.resources else []

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis import problems
 from chassis.database import Database
+from chassis.limiting import Backlog
 from chassis.tracing import current_traceparent
 from exactly_once import Event, Outbox, Relay
 
@@ -29,12 +30,16 @@ class Publication:
 class Publisher:
     """Opens publications, and wakes the relay behind their commits."""
 
-    def __init__(self, database: Database, outbox: Outbox, relay: Relay) -> None:
-        self._database, self._outbox, self._relay = database, outbox, relay
+    def __init__(self, database: Database, outbox: Outbox, relay: Relay, backlog: Backlog) -> None:
+        self._database, self._outbox, self._relay, self._backlog = database, outbox, relay, backlog
 
     @asynccontextmanager
     async def publication(self) -> AsyncIterator[Publication]:
-        """Yield a publication; it is committed behind the block and rolled back when the block raises."""
+        """Yield a publication; it is committed behind the block and rolled back when the block raises.
+
+        Problem 503: too much waits to be published already.
+        """
+        await self._backlog.check()
         async with self._database.transaction() as connection:
             yield Publication(connection, self._outbox)
         self._relay.wake()

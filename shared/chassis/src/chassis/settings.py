@@ -21,6 +21,8 @@ class ServiceSettings(BaseSettings):
     http_port: int = Field(ge=1, le=65_535)
     log_level: str = "info"
     http_most_bytes: int = Field(1 << 20, gt=0, description="the largest body of a request")
+    customer_requests_per_second: int = Field(50, gt=0, description="that change something, of one customer")
+    outbox_most_rows: int = Field(50_000, gt=0, description="events that may wait; beyond them requests are refused")
 
     postgres_host: str
     postgres_port: int

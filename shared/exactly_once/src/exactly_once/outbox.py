@@ -17,6 +17,8 @@ FROM unnest(CAST(:topics AS text[]), CAST(:keys AS bytea[]), CAST(:values AS byt
     WITH ORDINALITY AS o(out_topic, key, value, headers, place)
 ORDER BY o.place""")
 
+_EXCEEDS = text("SELECT EXISTS (SELECT FROM outbox OFFSET :most LIMIT 1)")
+
 
 class Outbox:
     """Takes events into the caller's database transaction."""
@@ -45,3 +47,7 @@ class Outbox:
             "headers": [pack_headers(each.headers) for each in encoded],
         }
         await connection.execute(_PUT, columns)
+
+    async def exceeds(self, connection: AsyncConnection, most: int) -> bool:
+        """Tell whether more than `most` events wait to be published."""
+        return bool((await connection.execute(_EXCEEDS, {"most": most})).scalar_one())
