@@ -5,7 +5,7 @@ MEMBERS := $(wildcard shared/*/pyproject.toml services/*/pyproject.toml infra/*/
 EDITABLE := $(foreach member,$(MEMBERS),-e ./$(dir $(member)))
 PACKAGES := waybill $(foreach member,accounting chassis checkout contracts exactly-once fulfillment inventory payment-gateway,waybill-$(member))
 
-.PHONY: help setup lock check test nightly mutants up down status demo audit
+.PHONY: help setup lock check openapi test nightly mutants up down status demo audit
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -29,6 +29,10 @@ check: setup ## lint, types, architecture rules
 	$(BIN)/mypy $(foreach member,$(MEMBERS),$(dir $(member))src) $(foreach member,$(MEMBERS),$(wildcard $(dir $(member))tests)) e2e_tests infra/checks
 	$(BIN)/lint-imports
 	$(BIN)/python infra/checks/one_place_ends_transactions.py
+	$(BIN)/python infra/checks/openapi.py
+
+openapi: setup ## write docs/openapi anew after a change of an HTTP interface
+	$(BIN)/python infra/checks/openapi.py --write
 
 test: setup ## every test; the end-to-end ones last
 	$(BIN)/python -m pytest

@@ -3,9 +3,14 @@
 import ast
 import re
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
+
+from chassis.problem_types import COMMON
+from checkout import problem_types as checkout
+from inventory import problem_types as inventory
 
 ROOT = Path(__file__).parents[4]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -38,6 +43,25 @@ def test_the_saga_has_a_row_for_each_handler() -> None:
     told = set(re.findall(r"\w+", (ROOT / "docs" / "architecture.md").read_text()))
     assert handlers
     assert handlers - told == set()
+
+
+def problems_in(path: Path) -> Iterator[tuple[int, str]]:
+    """The status and the name of each problem that a module makes."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"Problem", "answer", "problems.answer"}:
+            match node.args[:2]:
+                case [status, ast.Constant(str(name))]:
+                    code = ast.unparse(status).removeprefix("HTTPStatus.")
+                    yield int(code) if code.isdecimal() else HTTPStatus[code], name
+
+
+def test_every_type_of_problem_has_its_place_in_the_docs_and_its_status_there() -> None:
+    page = (ROOT / "docs" / "problems.md").read_text()
+    told = {name: int(code) for name, code in re.findall(r"^## ([a-z-]+)\n(\d{3})", page, re.MULTILINE)}
+    made = {name: int(status) for path in SOURCES for status, name in problems_in(path)}
+    declared = {name: int(status) for name, status in {**COMMON, **checkout.OWN, **inventory.OWN}.items()}
+    assert len(made) > 20
+    assert made | declared == told
 
 
 def avoided() -> set[str]:

@@ -11,10 +11,12 @@ from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.limiting import CountedCustomer
+from chassis.problem_types import ASKING, CHANGING, refusals
 from chassis.problems import Problem
 from chassis.publishing import ThePublisher
 from checkout import store
 from checkout.domain import MixedCurrenciesError, TotalTooLargeError, UnknownSkusError, body_digest, priced, total_of
+from checkout.problem_types import OWN
 from checkout.reads import OrderAnswer, answered, not_found
 from contracts import Money, OrderCancelled, OrderPlaced
 
@@ -47,7 +49,22 @@ class CancellationAnswer(BaseModel):
     links: dict[str, str]
 
 
-@router.post("", status_code=HTTPStatus.ACCEPTED)
+PLACING = refusals(
+    *CHANGING,
+    "idempotency-key-missing",
+    "idempotency-key-reused",
+    "in-flight",
+    "unknown-sku",
+    "mixed-currencies",
+    "total-too-large",
+    "too-large",
+    "too-many-requests",
+    own=OWN,
+)
+CANCELLING = refusals(*ASKING, "order-not-found", "order-ended", "in-flight", "too-many-requests", own=OWN)
+
+
+@router.post("", status_code=HTTPStatus.ACCEPTED, responses=PLACING)
 async def place_order(
     asked: OrderRequest,
     customer: CountedCustomer,
@@ -73,7 +90,7 @@ async def place_order(
     return answer
 
 
-@router.post("/{order_id}/cancellation", status_code=HTTPStatus.ACCEPTED)
+@router.post("/{order_id}/cancellation", status_code=HTTPStatus.ACCEPTED, responses=CANCELLING)
 async def cancel_order(
     order_id: UUID, customer: CountedCustomer, publisher: ThePublisher, response: Response
 ) -> CancellationAnswer:

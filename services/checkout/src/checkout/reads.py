@@ -13,17 +13,20 @@ from fastapi.sse import format_sse_event
 from pydantic import BaseModel
 
 from chassis.database import TheDatabase
+from chassis.problem_types import ASKING, refusals
 from chassis.problems import Problem
 from chassis.tokens import Customer, CustomerOrOperator
 from checkout import store
+from checkout.problem_types import OWN
 from checkout.watching import Standing, TheWatch, Watch
 from contracts import Money, OrderLine
 
-router = APIRouter(prefix="/v1", tags=["orders"])
+router = APIRouter(prefix="/v1", tags=["orders"], responses=refusals(*ASKING))
 
 HEARTBEAT_S = 15.0
 NO_CONTENT: dict[int | str, dict[str, Any]] = {204: {"description": "It has ended, and you know: stop asking"}}
 NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "As it was when you were given this ETag"}}
+NOT_FOUND = refusals("order-not-found", own=OWN)
 STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
 
 Limit = Annotated[int, Query(ge=1, le=200, description="How many at most")]
@@ -111,7 +114,7 @@ async def list_orders(
     return OrdersAnswer(orders=orders, links={"next": following} if following else {})
 
 
-@router.get("/orders/{order_id}", response_model=OrderDetails, responses=NOT_MODIFIED)  # noqa: FAST003  # OwnOrder has it
+@router.get("/orders/{order_id}", response_model=OrderDetails, responses=NOT_MODIFIED | NOT_FOUND)  # noqa: FAST003  # OwnOrder has it
 async def read_order(
     found: OwnOrder, database: TheDatabase, response: Response, known: Tags = None
 ) -> OrderDetails | Response:
@@ -125,7 +128,7 @@ async def read_order(
     return OrderDetails(**_summary(found), customer_id=found.customer_id, lines=lines)
 
 
-@router.get("/orders/{order_id}/events", response_class=StreamingResponse, responses=STREAM | NO_CONTENT)  # noqa: FAST003  # likewise
+@router.get("/orders/{order_id}/events", response_class=StreamingResponse, responses=STREAM | NO_CONTENT | NOT_FOUND)  # noqa: FAST003  # likewise
 async def watch_order(found: OwnOrder, watch: TheWatch, known: LastEventId = None) -> Response:
     """Stream an order's status as server-sent events: what it is now, then each change, until its end.
 

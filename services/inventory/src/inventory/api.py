@@ -8,13 +8,17 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from chassis.database import TheDatabase
+from chassis.problem_types import ASKING, CHANGING, refusals
 from chassis.problems import Problem
 from chassis.publishing import ThePublisher
 from chassis.tokens import OperatorReads, OperatorWrites
 from contracts import Money, ProductListed
 from inventory import store
+from inventory.problem_types import OWN
 
 router = APIRouter(prefix="/v1", tags=["operators"])
+
+COUNTED: dict[int | str, dict[str, Any]] = {200: {"description": "It was counted before"}}
 
 MOST = 1_000
 Sku = Annotated[str, Field(min_length=1, max_length=100)]
@@ -48,7 +52,7 @@ class ReceiptRequest(BaseModel, extra="forbid"):
     lines: list[DeliveryLine] = Field(min_length=1, max_length=MOST)
 
 
-@router.post("/products")
+@router.post("/products", responses=refusals(*CHANGING, "too-large", "in-flight"))
 async def list_products(asked: ProductsRequest, _: OperatorWrites, publisher: ThePublisher) -> dict[str, int]:
     """Make or change products; the shop learns of them through the `products` topic."""
     products = list({each.sku: ProductListed(**each.model_dump()) for each in asked.products}.values())
@@ -58,7 +62,11 @@ async def list_products(asked: ProductsRequest, _: OperatorWrites, publisher: Th
     return {"listed": len(products)}
 
 
-@router.post("/stock-receipts", status_code=HTTPStatus.CREATED)
+@router.post(
+    "/stock-receipts",
+    status_code=HTTPStatus.CREATED,
+    responses=COUNTED | refusals(*CHANGING, "unknown-sku", "in-flight", own=OWN),
+)
 async def receive_stock(
     asked: ReceiptRequest, _: OperatorWrites, database: TheDatabase, response: Response
 ) -> dict[str, Any]:
@@ -76,7 +84,7 @@ async def receive_stock(
     return {"receipt_id": str(asked.receipt_id), "counted": new}
 
 
-@router.get("/stock")
+@router.get("/stock", responses=refusals(*ASKING))
 async def read_stock(
     _: OperatorReads, database: TheDatabase, sku: Annotated[list[str] | None, Query(max_length=MOST)] = None
 ) -> dict[str, list[dict[str, Any]]]:

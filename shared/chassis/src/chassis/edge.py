@@ -1,6 +1,7 @@
 """What every request passes first: its trace, the limit of its body, its measure, and an answer even to a bug."""
 
 import time
+from collections.abc import Iterable
 from http import HTTPStatus
 
 import structlog
@@ -17,6 +18,12 @@ SECONDS = Histogram(
     "Time to the answer's first byte",
     ["method", "route"],
     buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3),
+)
+DEFAULT_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
 )
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
@@ -48,7 +55,7 @@ class Edge:
         return None
 
     def _refusal(self, scope: Scope) -> Response | None:
-        """Refuse a body that is too large, or that does not say how large it is, before a byte of it is read."""
+        """Refuse a body that is too large, no JSON, or does not say how large it is, before a byte of it is read."""
         if scope["method"] not in METHODS_WITH_BODY:
             return None
         headers = dict(scope["headers"])
@@ -57,7 +64,14 @@ class Edge:
         if int(headers.get(b"content-length", b"0")) > self._most_bytes:
             detail = f"a body may have {self._most_bytes} bytes"
             return problems.answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body-too-large", detail)
+        if headers.get(b"content-length", b"0") != b"0" and not _is_json(headers.get(b"content-type", b"")):
+            detail = "the body must be application/json"
+            return problems.answer(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail)
         return None
+
+
+def _is_json(content_type: bytes) -> bool:
+    return content_type.partition(b";")[0].strip().lower() == b"application/json"
 
 
 class _Measured:
@@ -74,4 +88,12 @@ class _Measured:
             route = getattr(self._scope.get("route"), "path", "none")
             REQUESTS.labels(self._scope["method"], route, message["status"]).inc()
             SECONDS.labels(self._scope["method"], route).observe(time.perf_counter() - self._started)
+            message = {**message, "headers": _with_defaults(message["headers"])}
         await self._send(message)
+
+
+def _with_defaults(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return an answer's headers; nobody guesses its type, frames it, or keeps what was not said to be kept."""
+    given = list(headers)
+    names = {name for name, _ in given}
+    return given + [(name, value) for name, value in DEFAULT_HEADERS if name not in names]

@@ -14,11 +14,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
+from chassis.problem_types import MEDIA_TYPE, SCHEMA
 from chassis.tracing import current_trace_id
 from exactly_once import RejectRecord, Retryable
 from exactly_once.transactions import is_bug
 
-MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1
 LOCK_NOT_AVAILABLE = "55P03"
 
@@ -38,7 +38,7 @@ class Problem(Exception):  # the RFC's own word
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error of this app with a problem."""
+    """Answer every error of this app with a problem, and describe what that is in its OpenAPI document."""
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -48,6 +48,14 @@ def install(app: FastAPI) -> None:
     for refused in (DBAPIError, PostgresError):
         app.add_exception_handler(refused, _database_error)
     app.add_exception_handler(Exception, _bug)
+    described = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        schema = described()
+        schema.setdefault("components", {}).setdefault("schemas", {})["Problem"] = SCHEMA
+        return schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend it
 
 
 def answer(status: int, name: str, detail: str, **members: Any) -> JSONResponse:

@@ -131,3 +131,18 @@ async def test_a_callers_trace_goes_on(client: AsyncClient) -> None:
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     answer = await client.get("/fails/problem", headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
     assert answer.json()["trace_id"] == trace
+
+
+async def test_a_body_that_is_no_json_is_refused_unread(client: AsyncClient) -> None:
+    for kind in ("text/plain", "application/x-www-form-urlencoded", ""):
+        answer = await client.post("/units", content=b'{"units": 1}', headers={"Content-Type": kind})
+        assert (answer.status_code, answer.json()["type"]) == (415, "/problems/unsupported-media-type")
+    for kind in ("application/json", "Application/JSON; charset=utf-8"):
+        assert (await client.post("/units", content=b'{"units": 1}', headers={"Content-Type": kind})).status_code == 200
+
+
+async def test_no_answer_is_kept_framed_or_guessed_at_unless_it_says_so(client: AsyncClient) -> None:
+    for answer in (await client.get("/fails/problem"), await client.get("/nowhere")):
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["x-frame-options"] == "DENY"
