@@ -22,3 +22,12 @@ def waybill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Waybill]:
     ended = command("down")
     assert ended.code == 0, ended.err
     forget(command.home)
+
+
+@pytest.fixture
+def running(waybill: Waybill) -> Waybill:
+    """The stack, started if no test before this one has."""
+    if waybill("status").code:
+        started = waybill("up")
+        assert started.code == 0, started.err
+    return waybill

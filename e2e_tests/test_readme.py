@@ -57,15 +57,6 @@ def _moved(waybill: Waybill, port: str) -> int:
     return int(port) - DEFAULT_BASE_PORT + waybill.base_port
 
 
-@pytest.fixture(scope="module")
-def running(waybill: Waybill) -> Waybill:
-    """The stack, started if no test before this one has."""
-    if waybill("status").code:
-        started = waybill("up")
-        assert started.code == 0, started.err
-    return waybill
-
-
 def test_every_command_runs_here_or_where_it_is_said_to_run() -> None:
     typed = {command for script in scripts() for command in commands(script)}
     assert typed >= ELSEWHERE.keys(), "README does not mention what is covered elsewhere: take it out of the list"

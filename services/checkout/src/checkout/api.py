@@ -10,6 +10,7 @@ from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chassis.fields import PRINTABLE, Sku, WholeNumber
 from chassis.limiting import CountedCustomer
 from chassis.problem_types import ASKING, CHANGING, refusals
 from chassis.problems import Problem
@@ -22,16 +23,16 @@ from contracts import Money, OrderCancelled, OrderPlaced
 
 router = APIRouter(prefix="/v1/orders", tags=["orders"])
 
-PRINTABLE = r"^[^\x00-\x1f\x7f]+$"  # PostgreSQL stores no NUL, and nobody's product is named by a line feed
-
-Key = Annotated[str | None, Header(max_length=255, description="Names this request; a repetition gets its answer")]
+Key = Annotated[
+    str, Header(min_length=1, max_length=255, description="Names this request; a repetition gets its answer")
+]
 
 
 class LineRequest(BaseModel, extra="forbid"):
     """So many of a product."""
 
-    sku: str = Field(max_length=100, pattern=PRINTABLE)
-    quantity: int = Field(ge=1, le=1_000)
+    sku: Sku
+    quantity: WholeNumber = Field(ge=1, le=1_000)
 
 
 class OrderRequest(BaseModel, extra="forbid"):
@@ -70,11 +71,9 @@ async def place_order(
     customer: CountedCustomer,
     publisher: ThePublisher,
     response: Response,
-    idempotency_key: Key = None,
+    idempotency_key: Key,
 ) -> OrderAnswer:
     """Accept an order: once a key, however often it is sent."""
-    if not idempotency_key:
-        raise Problem(HTTPStatus.BAD_REQUEST, "idempotency-key-missing", "the header Idempotency-Key is required")
     claim = store.Claim(customer.subject, idempotency_key, body_digest(asked.model_dump()), uuid4())
     async with publisher.publication() as publication:
         prices = await store.claim(publication.connection, claim, {line.sku for line in asked.lines})

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from chassis.database import TheDatabase
+from chassis.fields import PRINTABLE, Sku, WholeNumber
 from chassis.problem_types import ASKING, CHANGING, refusals
 from chassis.problems import Problem
 from chassis.publishing import ThePublisher
@@ -21,14 +22,14 @@ router = APIRouter(prefix="/v1", tags=["operators"])
 COUNTED: dict[int | str, dict[str, Any]] = {200: {"description": "It was counted before"}}
 
 MOST = 1_000
-Sku = Annotated[str, Field(min_length=1, max_length=100)]
+NONE: list[str] = []
 
 
 class ProductRequest(BaseModel, extra="forbid"):
     """A product and its price."""
 
     sku: Sku
-    name: str = Field(min_length=1, max_length=200)
+    name: str = Field(max_length=200, pattern=PRINTABLE)
     unit_price: Money
 
 
@@ -42,7 +43,7 @@ class DeliveryLine(BaseModel, extra="forbid"):
     """So many units of a product."""
 
     sku: Sku
-    quantity: int = Field(ge=1, le=1_000_000_000)
+    quantity: WholeNumber = Field(ge=1, le=1_000_000_000)
 
 
 class ReceiptRequest(BaseModel, extra="forbid"):
@@ -86,8 +87,8 @@ async def receive_stock(
 
 @router.get("/stock", responses=refusals(*ASKING))
 async def read_stock(
-    _: OperatorReads, database: TheDatabase, sku: Annotated[list[str] | None, Query(max_length=MOST)] = None
+    _: OperatorReads, database: TheDatabase, sku: Annotated[list[Sku], Query(max_length=MOST)] = NONE
 ) -> dict[str, list[dict[str, Any]]]:
     """Return where the units of these products are."""
     async with database.reading() as connection:
-        return {"items": await store.levels(connection, sku or [], MOST)}
+        return {"items": await store.levels(connection, sku, MOST)}

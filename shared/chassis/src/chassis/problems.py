@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from chassis.problem_types import MEDIA_TYPE, SCHEMA
 from chassis.tracing import current_trace_id
@@ -20,6 +21,7 @@ from exactly_once import RejectRecord, Retryable
 from exactly_once.transactions import is_bug
 
 RETRY_AFTER_S = 1
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 LOCK_NOT_AVAILABLE = "55P03"
 
 log = structlog.get_logger(__name__)
@@ -84,10 +86,20 @@ async def _problem(_: Request, error: Exception) -> JSONResponse:
     return answer(error.status, error.name, str(error), **error.members, headers=error.headers)
 
 
-async def _http_error(_: Request, error: Exception) -> JSONResponse:
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101  # registered for it alone
     name = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
-    return answer(error.status_code, name, str(error.detail), headers=dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_allowed(request))
+    return answer(error.status_code, name, str(error.detail), headers=headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """Return what can be done at an address: the framework names the methods of its first route only."""
+    scopes = {method: {**request.scope, "method": method} for method in METHODS}
+    routes = request.app.router.routes
+    return [name for name, scope in scopes.items() if any(each.matches(scope)[0] is Match.FULL for each in routes)]
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
@@ -95,6 +107,10 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     errors = [{"field": ".".join(map(str, each["loc"])), "why": each["msg"]} for each in error.errors()]
     if any(each["type"] == "json_invalid" for each in error.errors()):
         return answer(HTTPStatus.BAD_REQUEST, "malformed", "the body is not JSON", errors=errors)
+    for each in error.errors():
+        if each["type"] == "missing" and each["loc"][0] == "header":
+            name = str(each["loc"][-1])
+            return answer(HTTPStatus.BAD_REQUEST, f"{name}-missing", f"the header {name.title()} is required")
     return answer(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", "the request is not as it must be", errors=errors)
 
 

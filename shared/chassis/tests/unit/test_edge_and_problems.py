@@ -60,6 +60,10 @@ def client() -> AsyncClient:
     async def take(body: Body) -> int:
         return body.units
 
+    @app.get("/units")
+    async def look() -> int:
+        return 1
+
     return AsyncClient(transport=ASGITransport(app, raise_app_exceptions=False), base_url="http://service")
 
 
@@ -102,7 +106,7 @@ async def test_a_bug_tells_its_victim_nothing_of_itself_and_the_log_everything(
 
 async def test_what_is_not_there_and_what_is_not_allowed_are_problems(client: AsyncClient) -> None:
     assert (await client.get("/nowhere")).json()["type"] == "/problems/not-found"
-    assert (await client.get("/units")).json()["type"] == "/problems/method-not-allowed"
+    assert (await client.patch("/units", json={})).json()["type"] == "/problems/method-not-allowed"
 
 
 async def test_a_body_that_is_no_json_and_one_that_is_wrong_are_told_apart(client: AsyncClient) -> None:
@@ -146,3 +150,9 @@ async def test_no_answer_is_kept_framed_or_guessed_at_unless_it_says_so(client: 
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["x-frame-options"] == "DENY"
+
+
+async def test_an_address_names_all_that_can_be_done_there(client: AsyncClient) -> None:
+    answer = await client.delete("/units")
+    assert (answer.status_code, answer.json()["type"]) == (405, "/problems/method-not-allowed")
+    assert answer.headers["allow"] == "GET, POST"

@@ -12,7 +12,7 @@ class Money(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    amount_minor: Annotated[int, Field(ge=0, le=MAX_MINOR)]
+    amount_minor: Annotated[int, Field(strict=True, ge=0, le=MAX_MINOR)]
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 
     def __add__(self, other: Self) -> Self:

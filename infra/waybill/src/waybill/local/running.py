@@ -49,7 +49,7 @@ def logs(
 def stop(
     name: Annotated[str, typer.Argument(help="Which process, or a service for all of its processes.")],
 ) -> None:
-    """Stop a process; it is not restarted, and stays down until `start`."""
+    """Stop one process; it is not restarted. `start` brings it back."""
     processes = _named(name)
     for process in processes:
         state.stopped_marker(home_folder(), process).touch()
