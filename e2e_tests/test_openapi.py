@@ -33,7 +33,7 @@ def asked(waybill: Waybill, tmp_path: Path, service: str, who: list[str], cases:
 
 
 @pytest.mark.parametrize(("service", "who"), [("checkout", ["--customer", "fuzz"]), ("inventory", ["--operator"])])
-def test_a_service_answers_as_its_document_says(waybill: Waybill, tmp_path: Path, service: str, who: list[str]) -> None:
+def test_a_service_answers_as_its_document_says(running: Waybill, tmp_path: Path, service: str, who: list[str]) -> None:
     assert asked(running, tmp_path, service, who, SOME_CASES) == ""
 
 
