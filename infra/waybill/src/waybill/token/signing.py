@@ -8,7 +8,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from waybill.local.keys import KEY_ID, SIGNING_KEY
+from waybill.local.keys import SIGNING_KEY, key_id
 from waybill.stack import Stack
 
 ISSUER = AUDIENCE = "waybill"
@@ -41,4 +41,4 @@ class Signer:
     def _sign(self, subject: str, scope: str, ttl_s: int) -> str:
         now = int(time.time())
         claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": subject, "scope": scope, "iat": now, "exp": now + ttl_s}
-        return jwt.encode(claims, self._key, ALGORITHM, headers={"kid": KEY_ID})
+        return jwt.encode(claims, self._key, ALGORITHM, headers={"kid": key_id(self.stack.home, self._key)})
