@@ -78,7 +78,7 @@ def test_what_is_signed_by_another_or_for_another_is_refused(signer: Signer, tmp
     foreign = Signer(Options.model_validate({"home": tmp_path / "other", "cache": tmp_path}).stack())
     refused(tokens, foreign.customer("anna"))
     refused(tokens, signer.customer("anna", ttl_s=-1))
-    refused(tokens, jwt.encode({"sub": "anna"}, None, "none", headers={"kid": "waybill-1"}))
+    refused(tokens, jwt.encode({"sub": "anna"}, "", "none", headers={"kid": "waybill-1"}))
     refused(tokens, "nonsense")
 
 
