@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import os
+import signal
 import sys
 import uuid
 from collections.abc import AsyncIterator
@@ -112,6 +113,11 @@ class Settled:
         await self.running.aclose()
         self.stack = await self.running.enter_async_context(services(self.stack, ("the gateway",)))
 
+    async def wake(self) -> None:
+        """Start every service again."""
+        await self.running.aclose()
+        self.stack = await self.running.enter_async_context(services(self.stack))
+
     async def violations(self, invariant: str, *, wait_s: float = WAIT_S) -> dict[str, str]:
         """Audit the shop, and return what is wrong by whom, for one invariant."""
         return violations(await audit(self.stack, wait_s=wait_s), invariant)
@@ -190,15 +196,52 @@ async def settled(namespaced_stack: Stack) -> AsyncIterator[Settled]:
         yield shop
 
 
-async def waybill_audit(stack: Stack, home: Path) -> tuple[int, dict[str, Any]]:
-    """Run the command on a stack that is seen through a namespace."""
+async def start_audit(stack: Stack, home: Path, *options: str) -> asyncio.subprocess.Process:
+    """Start the command on a stack that is seen through a namespace."""
     (home / "stack.json").write_text(stack.model_dump_json())
-    process = await asyncio.create_subprocess_exec(
-        str(Path(sys.executable).with_name("waybill")), "audit", "--json", "--wait", str(WAIT_S),
-        env=os.environ | {"WAYBILL_HOME": str(home)}, stdout=asyncio.subprocess.PIPE,
+    return await asyncio.create_subprocess_exec(
+        str(Path(sys.executable).with_name("waybill")), "audit", "--wait", str(WAIT_S), *options,
+        env=os.environ | {"WAYBILL_HOME": str(home)},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
+
+
+async def waybill_audit(stack: Stack, home: Path) -> tuple[int, dict[str, Any]]:
+    """Run the command to its end."""
+    process = await start_audit(stack, home, "--json")
     said, _ = await process.communicate()
     return process.returncode or 0, json.loads(said)
+
+
+@dataclass
+class Watching:
+    """The command while it watches, and what it has told on standard error."""
+
+    process: asyncio.subprocess.Process
+    told: str = ""
+
+    @classmethod
+    async def start(cls, stack: Stack, home: Path, *options: str) -> "Watching":
+        """Start it, and return when it looks."""
+        watching = cls(await start_audit(stack, home, "--watch", *options))
+        await watching.tells("watching: ")
+        return watching
+
+    async def tells(self, what: str) -> None:
+        """Wait until it tells so."""
+        assert self.process.stderr is not None
+        async with asyncio.timeout(WAIT_S):
+            while what not in self.told:
+                line = await self.process.stderr.readline()
+                assert line, f"it ended and did not tell {what}: {self.told}"
+                self.told += line.decode()
+
+    async def end(self, number: signal.Signals) -> tuple[int | None, str]:
+        """Send a signal, and return its exit code and the verdict that it printed."""
+        self.process.send_signal(number)
+        out, err = await self.process.communicate()
+        self.told += err.decode()
+        return self.process.returncode, out.decode()
 
 
 async def test_the_command_passes_a_shop_at_rest(settled: Settled, tmp_path: Path) -> None:
@@ -209,6 +252,36 @@ async def test_the_command_passes_a_shop_at_rest(settled: Settled, tmp_path: Pat
     verdicts = {line["id"]: line["ok"] for line in report["invariants"]}
     assert {identity for identity, ok in verdicts.items() if ok is None} == {"5b", "11"}
     assert set(verdicts) == {*map(str, range(1, 14)), "5b"}
+
+
+async def test_a_watch_that_is_told_to_end_prints_the_verdict(settled: Settled, tmp_path: Path) -> None:
+    watching = await Watching.start(settled.stack, tmp_path)
+
+    code, verdict = await watching.end(signal.SIGTERM)
+
+    assert code == 0, verdict
+    assert verdict.splitlines()[-1].startswith("every invariant that one reading can show holds; ")
+    assert "Traceback" not in watching.told
+
+
+async def test_a_watch_that_ctrl_c_ends_names_an_offset_that_went_back_and_forth(
+    settled: Settled, tmp_path: Path
+) -> None:
+    await settled.rest()
+    watching = await Watching.start(settled.stack, tmp_path, "--json")
+    (topic, partition), offset = await set_offset_back(settled, by=1)
+    subject = f"fulfillment:{topic}/{partition}"
+    what = f"Kafka's offset went back from {offset} to {offset - 1}"
+    await watching.tells(f"watch: {subject}: {what}")
+    await set_offset_back(settled, by=-1)
+
+    code, verdict = await watching.end(signal.SIGINT)
+    await settled.wake()
+
+    report = Report.model_validate_json(verdict)
+    assert (code, report.failed) == (1, ["5b"]), watching.told
+    assert violations(report, "5b") == {subject: what}
+    assert "Traceback" not in watching.told
 
 
 async def test_a_lost_event_is_named_by_its_missing_claim(settled: Settled, tmp_path: Path) -> None:

@@ -13,7 +13,11 @@ from typing import Any
 import aiohttp
 import asyncpg
 import pytest
+from confluent_kafka import Producer
 
+from exactly_once.redrive import Redriven, redriven
+from waybill.audit import audit
+from waybill.audit.kafka import Topics
 from waybill.customers import Shop
 from waybill.local.launch import services
 from waybill.placing import Placed, Purchase, place_in_order
@@ -43,7 +47,8 @@ class House:
         self._open |= {name: AsyncExitStack() for name in names}
         started = [self._open[name].enter_async_context(services(self.stack, (name,))) for name in names]
         for running in await asyncio.gather(*started):
-            self.stack = self.stack.model_copy(update={"services": self.stack.services | running.services})
+            opened = {"services": self.stack.services | running.services, "gateway_url": running.gateway_url}
+            self.stack = self.stack.model_copy(update=opened)
 
     async def close(self, *names: str) -> None:
         """Stop services; all of them where none is named."""
@@ -101,6 +106,33 @@ class House:
             return list(await connection.fetch(query, *values))
         finally:
             await connection.close()
+
+    async def execute(self, database: str, statement: str, *values: Any) -> None:
+        """Change a database as the operator."""
+        connection = await asyncpg.connect(self.stack.postgres_dsn(database, "operator"), ssl=False)
+        try:
+            await connection.execute(statement, *values)
+        finally:
+            await connection.close()
+
+    async def letters(self, service: str, why: str) -> list[Redriven]:
+        """Return what redrives a service's dead letters of this reason."""
+        topics = Topics(self.stack)
+        bounds = await asyncio.to_thread(topics.bounds)
+        ends = {partition: each for partition, each in bounds.items() if partition[0] == f"{service}.dead-letters"}
+        found = await asyncio.to_thread(topics.committed_records, ends)
+        return [
+            redriven(each.key, each.value, tuple(each.headers.items()))
+            for each in found
+            if each.headers["dlq_why"].decode() == why
+        ]
+
+    def redrive(self, letter: Redriven) -> None:
+        """Send a dead letter's record to its topic again, as the operator."""
+        producer = Producer({**self.stack.kafka_client("operator"), "enable.idempotence": True})
+        topic = self.stack.names.topic(letter.topic)
+        producer.produce(topic, letter.value, letter.key, letter.partition, headers=list(letter.headers))
+        assert producer.flush(30) == 0
 
     async def _ask(self, method: str, path: str, customer: str) -> tuple[int, dict[str, Any]]:
         url = f"{self.stack.services['checkout'][0]}/v1/orders/{path}"
@@ -203,6 +235,29 @@ async def test_paid_orders_that_are_cancelled_get_their_money_back_once(house: H
         assert await house.shipments(order_id) == 0
 
 
+async def test_a_payment_that_ended_as_a_dead_letter_and_was_redriven_twice_ships_its_order_once(house: House) -> None:
+    await house.close("accounting")
+    order_id = await house.order("tok_ok")
+    await house.becomes(order_id, "reserved")
+    mend = "UPDATE reservations SET state = $2 WHERE order_id = $1"
+    await house.execute("inventory", mend, order_id, "rejected")
+    await house.open("accounting")
+    why = "a payment for a reservation that is rejected"
+    await until_equal(lambda: _count(house.letters("inventory", why)), 1)
+    held = await audit(house.stack, wait_s=DEADLINE_S)
+    await house.execute("inventory", mend, order_id, "held")
+
+    (letter,) = await house.letters("inventory", why)
+    house.redrive(letter)
+    house.redrive(letter)
+
+    await house.becomes(order_id, "shipped")
+    house.redrive(letter)
+    assert f"an open dead letter: {order_id}" in next(line.note for line in held.invariants if line.id == "10")
+    assert await house.shipments(order_id) == 1
+    assert await house.money(order_id) == [("capture", PRICE)]
+
+
 async def test_a_reservation_that_nobody_pays_for_expires_and_a_late_payment_goes_back(house: House) -> None:
     await house.close("accounting", "inventory")
     await house.open("inventory", ttl_s=SHORT_S)
@@ -216,6 +271,19 @@ async def test_a_reservation_that_nobody_pays_for_expires_and_a_late_payment_goe
     assert await house.kept(order_id) == 0
     assert await house.shipments(order_id) == 0
     assert await house.status(order_id) == "expired"
+
+
+async def test_at_the_end_nothing_is_under_way_and_every_invariant_holds(house: House) -> None:
+    report = await audit(house.stack, wait_s=DEADLINE_S)
+
+    assert report.failed == [], report
+    assert report.settled
+    assert report.orders > BUYERS
+    assert "0 orders stopped" in next(line.note for line in report.invariants if line.id == "10")
+
+
+async def _count(found: Awaitable[list[Any]]) -> int:
+    return len(await found)
 
 
 async def at_rest(house: House, order_id: str) -> bool:

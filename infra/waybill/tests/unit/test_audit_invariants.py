@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from waybill.audit.evidence import Bounds, Claim, Evidence, Letter, Place, Record, Stored
+from waybill.audit.evidence import Bounds, Claim, Evidence, Place, Record, Stored
 from waybill.audit.finding import Finding
 from waybill.audit.invariants import judge
 from waybill.audit.journey import QUANTITY, SKU, TOTAL
+from waybill.audit.redriven import Letter, Redrive
 from waybill.audit.rehearsal import Rehearsal
 from waybill.audit.shop import Answer, Entry, Stock
 
@@ -318,7 +319,19 @@ def bury(shop: Rehearsal, record: Record, group: str) -> None:
     """Let a group make a dead letter of a record."""
     event_id = record.event_id or str(record.place)
     shop.claims[group][event_id] = Claim(event_id, record.place, record.digest, rejected=True)
-    shop.overrides.setdefault("letters", []).append(Letter(group, record.place))
+    shop.overrides.setdefault("letters", []).append(Letter(group, record.place, event_id, record.digest))
+
+
+def redrive(shop: Rehearsal, record: Record, group: str, *, taken: bool = False) -> Record:
+    """Send a dead letter's record again to its partition; `taken`: its group processes it there."""
+    place = record.place._replace(offset=shop.ends[record.place[:2]])
+    shop.ends[record.place[:2]] += 1
+    event_id = record.event_id or str(record.place)
+    again = record._replace(place=place, redrive=Redrive(group, event_id))
+    shop.records.append(again)
+    if taken:
+        shop.claims[group][event_id] = Claim(event_id, place, record.digest, rejected=False)
+    return again
 
 
 def poison(shop: Rehearsal) -> Record:
@@ -389,3 +402,76 @@ def test_two_events_of_one_id_that_a_group_reads_from_two_topics_are_found(shop:
     bury(shop, command, "accounting")
 
     assert failed(shop)["1"] == {"o1"}
+
+
+@pytest.mark.parametrize(
+    ("event_type", "group"),
+    [("OrderPlaced", "accounting"), ("PaymentCaptured", "inventory"), ("StockReserved", "accounting")],
+)
+def test_a_letter_redriven_twice_and_taken_once_is_right_and_its_order_is_judged_again(
+    shop: Rehearsal, event_type: str, group: str
+) -> None:
+    letter = the(shop, event_type, "o5")
+    bury(shop, letter, group)
+    assert "1 orders stopped" in findings(shop.evidence())["10"].note
+
+    redrive(shop, letter, group, taken=True)
+    redrive(shop, letter, group)
+
+    assert failed(shop) == {}
+    assert "0 orders stopped" in findings(shop.evidence())["10"].note
+    shop.shipments.pop("o5")
+    assert failed(shop) == {"12": {"o5"}}
+
+
+def test_a_redrive_of_what_was_processed_meanwhile_is_right(shop: Rehearsal) -> None:
+    redrive(shop, the(shop, "PaymentCaptured", "o1"), "inventory")
+
+    assert failed(shop) == {}
+
+
+def test_a_redrive_that_ended_as_another_letter_holds_its_order(shop: Rehearsal) -> None:
+    letter = the(shop, "ShipmentDispatched", "o5")
+    bury(shop, letter, "inventory")
+    bury(shop, redrive(shop, letter, "inventory"), "inventory")
+    redrive(shop, letter, "inventory")
+
+    assert failed(shop) == {}
+    assert "1 orders stopped by an open dead letter: o5" in findings(shop.evidence())["10"].note
+
+
+def test_a_record_redriven_by_its_place_since_it_had_no_id_is_right(shop: Rehearsal) -> None:
+    record = poison(shop)
+    bury(shop, record, "inventory")
+    redrive(shop, record, "inventory", taken=True)
+    redrive(shop, record, "inventory")
+    shop.overrides["letters"] += [Letter("accounting", record.place, "", b"")]
+
+    assert failed(shop) == {}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"redrive": None},
+        {"redrive": Redrive("inventory", "another event")},
+        {"redrive": Redrive("accounting", "whatever nobody claimed")},
+        {"redrive": Redrive("nobody", "whatever")},
+        {"digest": b"other bytes"},
+    ],
+    ids=["without the headers", "of another event", "without a claim", "of no group", "of other bytes"],
+)
+def test_what_only_looks_like_a_redrive_stands_twice_in_its_topic(shop: Rehearsal, changes: dict[str, object]) -> None:
+    letter = the(shop, "PaymentCaptured", "o1")
+    again = redrive(shop, letter, "inventory")
+    shop.records[-1] = again._replace(**changes)  # type: ignore[arg-type]  # as named above
+
+    assert letter.event_id in failed(shop)["1"]
+
+
+def test_a_redrive_whose_claim_was_lost_is_found(shop: Rehearsal) -> None:
+    letter = the(shop, "PaymentCaptured", "o1")
+    redrive(shop, letter, "inventory")
+    del shop.claims["inventory"][letter.event_id]
+
+    assert letter.event_id in failed(shop)["1"]

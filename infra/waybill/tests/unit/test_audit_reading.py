@@ -6,11 +6,12 @@ from typing import Any
 import fastavro
 import pytest
 
-from waybill.audit.decoding import Schema, buried, decode, digest, schema_id_of, without_logical_types
+from waybill.audit.decoding import Schema, decode, digest, letter_of, redrive_of, schema_id_of, without_logical_types
 from waybill.audit.evidence import Place
 from waybill.audit.finding import Finding, Violation
 from waybill.audit.kafka import Raw
 from waybill.audit.murmur import murmur2, partition_of
+from waybill.audit.redriven import Letter, Redrive
 from waybill.audit.report import MOST_VIOLATIONS, Line
 
 PLACE = Place("orders", 1, 7)
@@ -84,10 +85,29 @@ def test_only_the_wire_format_names_a_schema() -> None:
     assert schema_id_of(b"\1\0\0\1\2rest") is None
 
 
-def test_a_dead_letter_names_the_place_of_its_record() -> None:
-    headers = {"dlq_topic": b"orders.stock", "dlq_partition": b"2", "dlq_offset": b"40"}
+def test_a_dead_letter_names_the_record_that_it_buries() -> None:
+    headers = {"dlq_topic": b"orders.stock", "dlq_partition": b"2", "dlq_offset": b"40", "dlq_event_id": b"e1"}
 
-    assert buried(Raw(PLACE, None, None, headers)) == Place("orders.stock", 2, 40)
+    letter = letter_of("inventory", Raw(PLACE, b"k", b"v", headers))
+
+    assert letter == Letter("inventory", Place("orders.stock", 2, 40), "e1", digest(b"k", b"v"))
+
+
+REDRIVEN = {"redrive_group": b"inventory", "redrive_event_id": b"e1", "redrive_attempt": b"0"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "said"),
+    [
+        ({"ce_id": b"e1", **REDRIVEN}, Redrive("inventory", "e1")),
+        ({**REDRIVEN, "ce_id": b"e1"}, None),
+        ({"ce_id": b"e1", **REDRIVEN, "redrive_attempt": b"first"}, None),
+        ({"ce_id": b"e1"}, None),
+    ],
+    ids=["its last headers", "not the last", "no attempt", "none"],
+)
+def test_a_redriven_record_says_so_in_its_last_headers(headers: dict[str, bytes], said: Redrive | None) -> None:
+    assert redrive_of(Raw(PLACE, b"k", b"v", headers)) == said
 
 
 def test_a_line_lists_a_bounded_number_of_violations_and_their_total() -> None:

@@ -46,5 +46,5 @@ async def watched(stack: Stack, seconds: float | None) -> History:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await over.wait()
-    progress(f"watched: {watch.history.summary}")
+    progress(f"watched: {watch.history.summary}; now the audit")
     return watch.history

@@ -1,5 +1,6 @@
 """Reads the services' databases as the auditor: one REPEATABLE READ snapshot each, nothing written."""
 
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +15,9 @@ from waybill.errors import UsageError
 from waybill.stack import Stack
 
 CONNECT_S = 10
+ANSWER_S = 60.0  # the largest table of a run of millions takes some seconds; a stopped server never answers
+
+UNANSWERED = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 
 class Library(NamedTuple):
@@ -29,18 +33,26 @@ class Library(NamedTuple):
 async def snapshot(stack: Stack, database: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
     """Open a read-only snapshot of a service's database. UsageError: it can't be read."""
     try:
-        connection = await asyncpg.connect(stack.postgres_dsn(database, AUDITOR), ssl=False, timeout=CONNECT_S)
-    except (OSError, asyncpg.PostgresError, TimeoutError) as error:
-        raise UsageError(f"the database of {database} can't be read: {error}") from error
+        connection = await asyncpg.connect(
+            stack.postgres_dsn(database, AUDITOR), ssl=False, timeout=CONNECT_S, command_timeout=ANSWER_S
+        )
+    except UNANSWERED as error:
+        raise UsageError(f"the database of {database} can't be read: {str(error) or 'no answer'}") from error
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             yield connection
     except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InsufficientPrivilegeError) as error:
         raise UsageError(f"the database of {database} is not as the audit knows it: {error}") from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        raise UsageError(f"the database of {database} stopped answering while it was read: {error}") from error
+    except UNANSWERED as error:
+        what = f"the database of {database} stopped answering while it was read: {str(error) or 'no answer'}"
+        raise UsageError(what) from error
     finally:
-        await connection.close()
+        await _close(connection)
+
+
+async def _close(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    with contextlib.suppress(*UNANSWERED):
+        await connection.close(timeout=CONNECT_S)  # when the time is up, it cuts the connection
 
 
 async def read_library(connection: "asyncpg.Connection[asyncpg.Record]") -> Library:

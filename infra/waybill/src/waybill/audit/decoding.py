@@ -12,10 +12,12 @@ from aiohttp import ClientError, ClientSession
 
 from waybill.audit.evidence import Place, Record
 from waybill.audit.kafka import Raw
+from waybill.audit.redriven import Letter, Redrive
 from waybill.errors import UsageError
 
 WIRE_HEADER = 5
 UNKNOWN_SCHEMA = 404
+REDRIVE_HEADERS = ("redrive_group", "redrive_event_id", "redrive_attempt")
 
 
 class Schema(NamedTuple):
@@ -80,6 +82,7 @@ def decode(raw: Raw, schemas: Schemas) -> Record:
         cause=_text(raw, "ce_causationid"),
         digest=digest(raw.key, raw.value),
         fields=fields,
+        redrive=redrive_of(raw),
     )
 
 
@@ -89,12 +92,20 @@ def digest(key: bytes | None, value: bytes | None) -> bytes:
     return sha256(len(key).to_bytes(4, "big") + key + (value or b"")).digest()
 
 
-def buried(raw: Raw) -> Place:
-    """Return the place of the record that a dead letter buries."""
+def letter_of(group: str, raw: Raw) -> Letter:
+    """Return a group's dead letter; one that does not say whose place it is about is about its own."""
     try:
-        return Place(_text(raw, "dlq_topic"), int(_text(raw, "dlq_partition")), int(_text(raw, "dlq_offset")))
+        source = Place(_text(raw, "dlq_topic"), int(_text(raw, "dlq_partition")), int(_text(raw, "dlq_offset")))
     except ValueError:
-        return raw.place
+        source = raw.place
+    return Letter(group, source, _text(raw, "dlq_event_id"), digest(raw.key, raw.value))
+
+
+def redrive_of(raw: Raw) -> Redrive | None:
+    """Return which dead letter a record repeats, as its last headers say. None: it came by itself."""
+    if tuple(raw.headers)[-len(REDRIVE_HEADERS) :] != REDRIVE_HEADERS or not _text(raw, "redrive_attempt").isdecimal():
+        return None
+    return Redrive(_text(raw, "redrive_group"), _text(raw, "redrive_event_id"))
 
 
 def _text(raw: Raw, name: str) -> str:

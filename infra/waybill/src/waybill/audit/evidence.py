@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from waybill.audit.explaining import Explanations, explain_all
+from waybill.audit.redriven import Letter, Redrive, copies_of, is_answered
 from waybill.audit.shop import Answer, Cancellation, Entry, Order, Payment, Reservation, Shipment, Stock
 from waybill.audit.wiring import Wiring
 
@@ -35,6 +36,7 @@ class Record(NamedTuple):
     cause: str
     digest: bytes
     fields: Mapping[str, Any]
+    redrive: Redrive | None = None
 
     @property
     def order_id(self) -> str:
@@ -75,13 +77,6 @@ class Stored(NamedTuple):
     digest: bytes
 
 
-class Letter(NamedTuple):
-    """A dead letter, by the group that wrote it and the place of the record that it could not take."""
-
-    group: str
-    source: Place
-
-
 Partition = tuple[str, int]
 
 
@@ -98,11 +93,6 @@ class Group:
     def published(self, place: Place) -> bool:
         """Tell whether the group's committed offset has passed a place, so that its outputs are visible."""
         return place.offset < self.committed.get(place[:2], 0)
-
-    def took(self, record: Record) -> bool:
-        """Tell whether the group claimed this record, at this place, and did not reject it."""
-        claim = self.claims.get(record.event_id)
-        return claim is not None and claim.place == record.place and not claim.rejected
 
 
 @dataclass(frozen=True)
@@ -146,11 +136,12 @@ class Evidence:
     def events(self) -> dict[str, list[Record]]:
         """The records of each type that stand in that type's topic, decoded and rejected by nobody, in order of place.
 
-        A dead letter's record is apart: what it stands for is for a person to decide.
+        An open dead letter's record is apart: what it stands for is for a person to decide. A redriven record is not
+        an event of its own.
         """
         events: dict[str, list[Record]] = defaultdict(list)
         for record in self.records:
-            if not record.fields or record.place in self.rejected:
+            if not record.fields or record.place in self.rejected or record.place in self.copies:
                 continue
             if self.wiring.topics.get(record.event_type) == record.place.topic:
                 events[record.event_type].append(record)
@@ -173,9 +164,22 @@ class Evidence:
 
     @cached_property
     def rejected(self) -> set[Place]:
-        """The places of all records that some group rejected."""
+        """The places of all records that some group rejected, and did not take when they were redriven."""
         claims = (claim for group in self.groups.values() for claim in group.claims.values())
-        return {claim.place for claim in claims if claim.rejected} | {letter.source for letter in self.letters}
+        letters = (letter for letter in self.letters if not is_answered(letter, self.groups))
+        return {claim.place for claim in claims if claim.rejected} | {letter.source for letter in letters}
+
+    @cached_property
+    def copies(self) -> Mapping[Place, Place]:
+        """Where redriven records stand, each with the place of the record that it repeats."""
+        return copies_of(self.records, self.groups)
+
+    def taken_at(self, name: str, record: Record) -> Place | None:
+        """Return where a group took a record: at its place or, redriven, at a copy's. None: it did not."""
+        claim = self.groups[name].claims.get(record.event_id)
+        if claim is None or claim.rejected or self.copies.get(claim.place, claim.place) != record.place:
+            return None
+        return claim.place
 
     @cached_property
     def stopped(self) -> set[str]:

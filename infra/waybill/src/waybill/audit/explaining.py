@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from waybill.audit.machines import ASKED, MACHINES, Machine, State
 
 if TYPE_CHECKING:
-    from waybill.audit.evidence import Evidence, Group, Record
+    from waybill.audit.evidence import Evidence, Group, Place, Record
 
 
 class Taken(NamedTuple):
@@ -122,14 +122,14 @@ def _queues(
     evidence: "Evidence", name: str, inputs: Iterable["Record"], gave: Mapping[str, Sequence[str]]
 ) -> list[list[Taken]]:
     group: Group = evidence.groups[name]
-    queues: dict[str, list[Record]] = defaultdict(list)
+    queues: dict[str, list[tuple[Place, Record]]] = defaultdict(list)
     for record in inputs:
-        if group.took(record):
-            queues[record.place.topic].append(record)
+        if place := evidence.taken_at(name, record):
+            queues[place.topic].append((place, record))
     return [
         [
-            Taken(label(each), str(each.place), tuple(gave.get(each.event_id, ())), group.published(each.place))
-            for each in sorted(queue, key=lambda record: record.place)
+            Taken(label(each), str(place), tuple(gave.get(each.event_id, ())), group.published(place))
+            for place, each in sorted(queue, key=lambda taken: taken[0])
         ]
         for queue in queues.values()
     ]
@@ -142,6 +142,7 @@ def _answers(evidence: "Evidence", name: str) -> Mapping[str, Sequence[str]]:
         if (
             record.cause != record.event_id
             and record.fields
+            and record.place not in evidence.copies
             and evidence.wiring.writers.get(record.place.topic) == name
         ):
             gave[record.cause].append(label(record))

@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 from contracts import SERVICES, dead_letters
 from waybill.audit.databases import Library, read_library, shares_the_gateway, snapshot
-from waybill.audit.decoding import buried, decode, fetch_schemas
-from waybill.audit.evidence import Bounds, Evidence, Group, Letter, Partition, Record, Tables
+from waybill.audit.decoding import decode, fetch_schemas, letter_of
+from waybill.audit.evidence import Bounds, Evidence, Group, Partition, Record, Tables
 from waybill.audit.kafka import Committed, Topics
 from waybill.audit.ledger import read_ledger
+from waybill.audit.redriven import Letter
 from waybill.audit.tables import READERS, Columns
 from waybill.audit.wiring import Wiring
 from waybill.stack import Stack
@@ -74,5 +75,5 @@ async def _read(stack: Stack, topics: Topics, bounds: dict[Partition, Bounds]) -
     )
     raw.sort(key=lambda each: each.place)
     of_letters = {dead_letters(service): service for service in SERVICES}
-    letters = [Letter(of_letters[each.place.topic], buried(each)) for each in raw if each.place.topic in of_letters]
+    letters = [letter_of(of_letters[each.place.topic], each) for each in raw if each.place.topic in of_letters]
     return Read([decode(each, schemas) for each in raw if each.place.topic not in of_letters], letters, aborted)

@@ -162,6 +162,9 @@ def patiently(ask: Callable[[], Answer]) -> Answer:
 
 
 def _headers(message: Message) -> dict[str, bytes]:
-    """Return the first header of each name."""
-    pairs = reversed(list(message.headers() or ()))
-    return {str(name): value for name, value in pairs if isinstance(value, bytes)}
+    """Return the first header of each name, in their order."""
+    headers: dict[str, bytes] = {}
+    for name, value in list(message.headers() or ()):
+        if isinstance(value, bytes):
+            headers.setdefault(str(name), value)
+    return headers

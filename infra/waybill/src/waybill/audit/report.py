@@ -84,6 +84,7 @@ def render(report: Report, console: Console) -> None:
         f"{verdict}; {report.orders} orders, {report.records} records, {report.seconds:.1f} s",
         style="bold green" if report.ok else "bold red",
         highlight=False,
+        soft_wrap=True,
     )
 
 

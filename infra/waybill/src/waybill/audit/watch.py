@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-import asyncpg
 from confluent_kafka import KafkaException
 
 from contracts import SERVICES
@@ -19,9 +18,7 @@ from waybill.output import progress
 from waybill.stack import Stack
 
 EVERY_S = 0.5
-TELL_EVERY = 20  # looks
-
-UNANSWERED = (UsageError, KafkaException, asyncpg.PostgresError, OSError, TimeoutError)
+TELL_EVERY = 20  # looks, missed or not
 
 
 class Watch:
@@ -36,6 +33,7 @@ class Watch:
         self._stack, self._every_s = stack, every_s
         self._topics = Topics(stack)
         self._looking: asyncio.Task[None] | None = None
+        self._missed_why = ""
 
     async def __aenter__(self) -> Self:
         try:
@@ -66,15 +64,23 @@ class Watch:
         while True:
             await asyncio.sleep(self._every_s)
             await self._look_if_possible()
-            if self.history.looks % TELL_EVERY == 0:
+            if (self.history.looks + self.history.missed) % TELL_EVERY == 0:
                 progress(f"watch: {self.history.summary}")
 
     async def _look_if_possible(self) -> None:
         try:
             await self.look()
-        except UNANSWERED as error:
+        except (UsageError, KafkaException) as error:
             self.history.miss()
-            progress(f"watch: missed a look: {error}")
+            self._tell_missed(str(error) if isinstance(error, UsageError) else error.args[0].str())
+        else:
+            self._missed_why = ""
+
+    def _tell_missed(self, why: str) -> None:
+        """Tell why a look was missed, once while it stays so."""
+        if why != self._missed_why:
+            progress(f"watch: missed a look: {why}")
+        self._missed_why = why
 
     def _committed(self) -> Mapping[str, Mapping[Partition, int]]:
         return {service: self._topics.committed(service) for service in SERVICES}

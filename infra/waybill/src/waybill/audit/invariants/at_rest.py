@@ -50,6 +50,8 @@ def _endless(evidence: Evidence) -> Iterator[Violation]:
 
 def _two_ends(evidence: Evidence) -> Iterator[Violation]:
     for order_id, events in evidence.journeys.items():
+        if order_id in evidence.stopped:
+            continue
         ends = ends_of(events)
         row = evidence.tables.orders.get(order_id)
         if len(ends) > 1:

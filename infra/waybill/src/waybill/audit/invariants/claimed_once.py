@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from waybill.audit.evidence import Evidence, Group, Letter, Record
+from waybill.audit.evidence import Evidence, Group, Record
 from waybill.audit.finding import Finding, Violation, judged
 
 
@@ -56,7 +56,7 @@ def _misplaced(evidence: Evidence) -> Iterator[Violation]:
 def _doubled(evidence: Evidence) -> Iterator[Violation]:
     first: dict[tuple[str, str], Record] = {}
     for record in evidence.records:
-        if not record.event_id or record.place in evidence.rejected:
+        if not record.event_id or record.place in evidence.rejected or record.place in evidence.copies:
             continue
         earlier = first.setdefault((record.place.topic, record.event_id), record)
         if earlier is not record:
@@ -96,11 +96,11 @@ def _unpublished(evidence: Evidence) -> Iterator[Violation]:
 
 def _unburied(evidence: Evidence) -> Iterator[Violation]:
     """Yield rejected claims whose dead letter can't be read, and places with two of one group."""
-    letters = Counter(evidence.letters)
+    letters = Counter((letter.group, letter.source) for letter in evidence.letters)
     for name, group in evidence.groups.items():
         for claim in group.claims.values():
-            if claim.rejected and group.published(claim.place) and Letter(name, claim.place) not in letters:
+            if claim.rejected and group.published(claim.place) and (name, claim.place) not in letters:
                 yield Violation(claim.event_id, f"{name} rejected {claim.place}, but its dead letter can't be read")
-    for letter, times in letters.items():
+    for (name, source), times in letters.items():
         if times > 1:
-            yield Violation(str(letter.source), f"{letter.group} wrote {times} dead letters about it")
+            yield Violation(str(source), f"{name} wrote {times} dead letters about it")

@@ -76,7 +76,9 @@ def _unlike_caused(evidence: Evidence) -> Iterator[Violation]:
     for record in evidence.records:
         name = evidence.wiring.writers.get(record.place.topic, "")
         claim = evidence.groups[name].claims.get(record.cause) if name in evidence.groups else None
-        if claim is None or record.cause == record.event_id or record.place in evidence.rejected:
+        if claim is None or record.cause == record.event_id:
+            continue
+        if record.place in evidence.rejected or record.place in evidence.copies:
             continue
         lane = (name, record.place[:2], record.key, claim.place[:2])
         cause, before = last.get(lane, (claim.place, record))

@@ -26,5 +26,5 @@ def _against_record(name: str, claim: Claim, record: Record | None) -> Iterator[
         return
     if claim.digest != record.digest:
         yield Violation(str(claim.place), f"{name} claimed other bytes than can be read here")
-    elif claim.event_id not in {record.event_id, str(record.place)}:
+    elif claim.event_id not in {record.event_id, str(record.place), record.redrive and record.redrive.event_id}:
         yield Violation(str(claim.place), f"{name} claimed {claim.event_id}, here stands {record.event_id}")

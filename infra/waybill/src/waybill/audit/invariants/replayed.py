@@ -93,7 +93,7 @@ def _owned(evidence: Evidence, order_id: str, events: Events) -> Iterator[str]:
 
 def _amounts(evidence: Evidence, order_id: str, events: Events) -> Iterator[str]:
     row = evidence.tables.payments.get(order_id)
-    placed = [each for each in events.get("OrderPlaced", ()) if evidence.groups["accounting"].took(each)]
+    placed = [each for each in events.get("OrderPlaced", ()) if evidence.taken_at("accounting", each)]
     if row and placed:
         total = placed[0].fields["total"]
         if (total["amount_minor"], total["currency"]) != (row.amount_minor, row.currency):

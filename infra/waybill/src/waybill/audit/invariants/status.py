@@ -32,5 +32,5 @@ def in_motion(evidence: Evidence, order_id: str, name: str = "checkout") -> bool
         return True
     events = evidence.journeys.get(order_id, {})
     types = evidence.wiring.consumes.get(name, frozenset())
-    records = (record for event_type in types for record in events.get(event_type, ()))
-    return any(group.took(record) and not group.published(record.place) for record in records)
+    places = (evidence.taken_at(name, record) for event_type in types for record in events.get(event_type, ()))
+    return any(place is not None and not group.published(place) for place in places)

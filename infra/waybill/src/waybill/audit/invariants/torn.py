@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from waybill.audit.evidence import Evidence, Letter, Record
+from waybill.audit.evidence import Evidence, Record
 from waybill.audit.finding import Finding, Violation, judged
 from waybill.audit.invariants.unaborted import unresolved
 
@@ -18,14 +18,14 @@ def check(evidence: Evidence) -> Finding:
 
 def _half(evidence: Evidence) -> Iterator[Violation]:
     """Yield stored outputs that can't be read although their input's offset was committed with them."""
-    letters = set(evidence.letters)
+    letters = {(letter.group, letter.source) for letter in evidence.letters}
     visible = {(record.place.topic, record.event_id): record.digest for record in evidence.records}
     for name, group in evidence.groups.items():
         for output in group.stored:
             seen = visible.get((output.topic, output.event_id))
             if not group.published(output.source) or output.topic in evidence.wiring.compacted:
                 continue
-            if Letter(name, output.source) in letters:  # a dead letter keeps its record's headers, or their lack
+            if (name, output.source) in letters:  # a dead letter keeps its record's headers, or their lack
                 continue
             if seen is None:
                 what = f"{name} committed {output.source}, but its output into {output.topic} can't be read"

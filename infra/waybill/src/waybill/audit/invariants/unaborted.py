@@ -26,6 +26,8 @@ def _violation(record: Record) -> Violation:
 def _explained(evidence: Evidence, record: Record) -> bool:
     if record.place in evidence.rejected:  # foreign bytes, that ended as a dead letter
         return True
+    if record.place in evidence.copies:  # as well explained as the record that it repeats
+        return True
     if not record.fields:
         return False
     if _asked_for(evidence, record):
