@@ -1,0 +1,272 @@
+"""A tally of a test's own on the real stack: topics, a database, its loops and its members, and what came of it."""
+
+import asyncio
+import io
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import confluent_kafka
+import fastavro
+from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # it says nothing of them
+from confluent_kafka.cimpl import NewTopic
+from prometheus_client import REGISTRY
+from shared.exactly_once.tests.faults.tally import LEDGER, NAME, Added, Expected, Row, Sum, Totalled, processor
+from sqlalchemy import text
+from sqlalchemy.engine import Connection
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from exactly_once import Codec, Event, KafkaSettings, Loop
+from exactly_once.batch import Batch, Entry, Output
+from exactly_once.decide import Decider
+from exactly_once.envelope import REDRIVE_HEADERS, Provenance
+from exactly_once.inbox import Inbox
+from exactly_once.kafka.consumer import GroupConsumer
+from exactly_once.kafka.membership import Membership
+from exactly_once.kafka.producer import TransactionalProducer
+from exactly_once.recovery import Ownership, Recovery
+from exactly_once.testing import temporary_database
+from exactly_once.testing.schemas import MemorySchemas
+from waybill.stack import Stack
+
+PARTITIONS = 2
+LETTERS = f"{NAME}.dead-letters"
+TOPICS = ("added", "totalled", LETTERS)
+DEADLINE_S = 60.0
+ASK_AGAIN_S = 0.1
+
+
+@dataclass
+class Stage:
+    """Topics of one replica, so that a test can take the second one for what can't be had."""
+
+    stack: Stack
+    settings: KafkaSettings
+    engine: AsyncEngine
+    codec: Codec
+    rows: list[Row] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.client: dict[str, Any] = dict(self.stack.kafka_client("operator"))
+        self.admin = AdminClient(self.client)
+        self._producer = confluent_kafka.Producer(self.client | {"partitioner": "murmur2_random"})
+
+    async def put(self, *rows: Row) -> None:
+        """Write inputs as another service would, in order."""
+        self.rows += rows
+        for row in rows:
+            event = Added(account=row.account, amount=row.amount)
+            encoded = self.codec.encode(event, Provenance(row.event_id, "j", "c"))
+            headers: list[Any] = list(encoded.headers)
+            if row.redrives is not None:
+                told = (NAME, row.event_id, str(row.redrives))
+                headers += [(name, value.encode()) for name, value in zip(REDRIVE_HEADERS, told, strict=True)]
+            self._producer.produce(self.name("added"), encoded.value, encoded.key, headers=headers)
+        assert await asyncio.to_thread(self._producer.flush, DEADLINE_S) == 0
+
+    def name(self, topic: str) -> str:
+        """What the brokers call a topic, or a group."""
+        return self.settings.prefix + topic
+
+    def loop(self, instance: str = "1", settings: KafkaSettings | None = None) -> Loop:
+        """Return a loop that has not started."""
+        kafka = settings or self.settings
+        return Loop(processor(), engine=self.engine, kafka=kafka, codec=self.codec, instance=instance)
+
+    @asynccontextmanager
+    async def running(self, instance: str = "1", settings: KafkaSettings | None = None) -> AsyncIterator[Loop]:
+        """Run a loop for the length of the block."""
+        loop = self.loop(instance, settings)
+        task = asyncio.create_task(loop.run())
+        try:
+            yield loop
+        finally:
+            await loop.stop()
+            await task
+
+    async def at_rest(self) -> None:
+        """Wait until PostgreSQL's and Kafka's positions are at the input's end."""
+        async with asyncio.timeout(DEADLINE_S):
+            while not await self._is_at_rest():  # noqa: ASYNC110  # databases and topics set no event
+                await asyncio.sleep(ASK_AGAIN_S)
+
+    async def _is_at_rest(self) -> bool:
+        ends = await asyncio.to_thread(self.ends, "added")
+        return ends == await self.positions() == await asyncio.to_thread(self.committed)
+
+    async def positions(self) -> dict[int, int]:
+        """PostgreSQL's position in each partition of the input."""
+        async with self.engine.connect() as connection:
+            rows = await connection.execute(text("SELECT partition, next_offset FROM owner"))
+            return {number: offset for number, offset in rows}  # noqa: C416  # dict() of rows has no type
+
+    def ends(self, topic: str, isolation: IsolationLevel = IsolationLevel.READ_COMMITTED) -> dict[int, int]:
+        """Where each partition ends: the last stable offset, or the high watermark by the other isolation."""
+        asked = {TopicPartition(self.name(topic), each): OffsetSpec.latest() for each in range(PARTITIONS)}  # type: ignore[no-untyped-call]  # confluent's
+        answers = self.admin.list_offsets(asked, isolation_level=isolation)
+        return {place.partition: answer.result(20).offset for place, answer in answers.items()}
+
+    def committed(self) -> dict[int, int]:
+        """The group's committed offsets, of the partitions that have one."""
+        group = ConsumerGroupTopicPartitions(self.name(NAME))
+        (answer,) = self.admin.list_consumer_group_offsets([group]).values()
+        return {place.partition: place.offset for place in answer.result(20).topic_partitions or []}
+
+    def visible(self, topic: str) -> list[Any]:
+        """What an independent read_committed reader finds in a topic, in order within each partition."""
+        reading = {"group.id": self.name("witness"), "isolation.level": "read_committed", "enable.partition.eof": True}
+        consumer = confluent_kafka.Consumer(self.client | reading)
+        consumer.assign([TopicPartition(self.name(topic), each, 0) for each in range(PARTITIONS)])
+        found, ends = list[Any](), 0
+        while ends < PARTITIONS:
+            message = consumer.poll(20)
+            assert message is not None, "no answer from Kafka"
+            if message.error() is None:
+                found.append(message)
+            else:
+                ends += 1
+        consumer.close()
+        return found
+
+    def keys(self, topic: str = "totalled") -> list[bytes]:
+        """The keys of what is visible in a topic."""
+        return sorted(message.key() for message in self.visible(topic))
+
+    def outputs(self) -> dict[str, list[Sum]]:
+        """The visible totals of each account, in order."""
+        found: dict[str, list[Sum]] = {}
+        schema = fastavro.parse_schema(Totalled.avro_schema())
+        for message in self.visible("totalled"):
+            fields: Any = fastavro.schemaless_reader(io.BytesIO(message.value()[5:]), schema, None)
+            found.setdefault(fields["account"], []).append(Sum(fields["number"], fields["total"]))
+        return found
+
+    def letters(self) -> Counter[tuple[str, str]]:
+        """Ids and kinds of the visible dead letters."""
+        headers = [dict(message.headers()) for message in self.visible(LETTERS)]
+        return Counter((each["dlq_event_id"].decode(), each["dlq_kind"].decode()) for each in headers)
+
+    async def verdict(self) -> list[str]:
+        """Say what is wrong: nothing, when each input counted once and each output came once, in order."""
+        expected = Expected.of(self.rows)
+        async with self.engine.connect() as connection:
+            rows = await connection.execute(text("SELECT account, number, total FROM ledger"))
+            sums = {row.account: Sum(row.number, row.total) for row in rows}
+        checks = {
+            "sums in PostgreSQL": (sums, expected.sums),
+            "outputs of each account": (await asyncio.to_thread(self.outputs), expected.outputs),
+            "dead letters": (await asyncio.to_thread(self.letters), expected.letters),
+            "committed offsets": (await asyncio.to_thread(self.committed), await self.positions()),
+            **{f"open transactions in {topic}": await asyncio.to_thread(self.both_ends, topic) for topic in TOPICS},
+        }
+        return [f"{name}: {found} instead of {right}" for name, (found, right) in checks.items() if found != right]
+
+    def both_ends(self, topic: str) -> tuple[dict[int, int], dict[int, int]]:
+        """The last stable offsets and the high watermarks: equal where no transaction is open."""
+        return self.ends(topic), self.ends(topic, IsolationLevel.READ_UNCOMMITTED)
+
+    @asynccontextmanager
+    async def member(self, instance: str = "1") -> AsyncIterator["Member"]:
+        """A member of the group that goes step by step, where a loop runs."""
+        consumer = GroupConsumer(self.settings, NAME, ["added"])
+        producer = TransactionalProducer(self.settings, NAME, instance)
+        await consumer.ensure()
+        member = Member(self, consumer, producer, await assigned(consumer))
+        yield member
+        await consumer.stop()
+        await producer.stop()
+
+
+async def assigned(consumer: GroupConsumer) -> Membership:
+    """Wait for the group's assignment."""
+    async with asyncio.timeout(DEADLINE_S):
+        while (membership := await consumer.membership(1.0)) is None:
+            continue
+    return membership
+
+
+@dataclass
+class Member:
+    """What a loop is made of, step by step."""
+
+    stage: Stage
+    consumer: GroupConsumer
+    producer: TransactionalProducer
+    membership: Membership
+
+    async def recover(self) -> Ownership:
+        """Recover, and be ready to poll."""
+        recovery = Recovery(self.stage.engine, Inbox(NAME), self.consumer, self.producer)
+        ownership = await recovery.recover(self.membership)
+        self.consumer.resume_at(self.membership, ownership.positions)
+        return ownership
+
+    async def poll(self, ownership: Ownership, number: int) -> Batch:
+        """Return the next records as a batch."""
+        entries, positions = list[Entry](), ownership.positions
+        async with asyncio.timeout(DEADLINE_S):
+            while len(entries) < number:
+                polled = await self.consumer.poll(self.membership, 0.5, number - len(entries))
+                await self.stage.codec.learn(polled.records)
+                entries += [self.stage.codec.decode(record) for record in polled.records]
+                positions = polled.positions
+        moved = {place: end for place, end in positions.items() if end != ownership.positions[place]}
+        return Batch(entries, {place: ownership.positions[place] for place in moved}, moved)
+
+    async def decide(self, ownership: Ownership, number: int) -> tuple[list[Output], Batch]:
+        """Decide the next records in PostgreSQL; return what is to be published."""
+        batch = await self.poll(ownership, number)
+        decider = Decider(processor(), self.stage.engine, Inbox(NAME), self.stage.codec)
+        return list(await decider.decide(batch, ownership.epochs)), batch
+
+    async def rejoin(self) -> None:
+        """Be assigned anew, as after a session that ended."""
+        await self.consumer.stop()
+        await self.consumer.ensure()
+        self.membership = await assigned(self.consumer)
+
+
+@asynccontextmanager
+async def a_stage(stack: Stack) -> AsyncIterator[Stage]:
+    """Set a stage; nothing of it is left behind."""
+    settings = KafkaSettings(
+        bootstrap=stack.kafka_bootstrap,
+        user="operator",
+        password=stack.secret("kafka-operator"),
+        ca_file=stack.kafka_ca,
+        prefix=f"stage{uuid.uuid4().hex[:8]}.",
+    )
+    emits: list[type[Event]] = [Added, Totalled]
+    codec = await Codec.open(MemorySchemas(), "/stage", emits=emits, handles=[Added], prefix="")
+    server = stack.postgres_dsn("postgres", "operator").replace("postgresql://", "postgresql+asyncpg://", 1)
+    async with temporary_database(server, _make_ledger) as engine:
+        stage = Stage(stack, settings, engine, codec)
+        config = {"min.insync.replicas": "1"}
+        topics = [NewTopic(stage.name(topic), PARTITIONS, 1, config=config) for topic in TOPICS]
+        await settled(stage.admin.create_topics(topics))
+        yield stage
+        await settled(stage.admin.delete_topics([topic.topic for topic in topics]))
+
+
+def _make_ledger(connection: Connection) -> None:
+    connection.execute(text(LEDGER))
+
+
+async def settled(asked: Mapping[Any, Any]) -> None:
+    """Wait for the answers of an admin client."""
+    for answer in asked.values():
+        await asyncio.to_thread(answer.result, 30)
+
+
+def republished() -> float:
+    """How many outputs recoveries in this process have published."""
+    return REGISTRY.get_sample_value("exactly_once_republished_total", {"group": NAME}) or 0.0
+
+
+def rows(names: Iterable[str], account: str = "anna") -> list[Row]:
+    """Inputs of one account, one for each name."""
+    return [Row(account, 20 + each, name) for each, name in enumerate(names)]
