@@ -21,14 +21,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from exactly_once import Codec, Event, KafkaSettings, Loop
-from exactly_once.batch import Batch, Entry, Output
-from exactly_once.decide import Decider
 from exactly_once.envelope import REDRIVE_HEADERS, Provenance
-from exactly_once.inbox import Inbox
-from exactly_once.kafka.consumer import GroupConsumer
-from exactly_once.kafka.membership import Membership
-from exactly_once.kafka.producer import TransactionalProducer
-from exactly_once.recovery import Ownership, Recovery
 from exactly_once.testing import temporary_database
 from exactly_once.testing.schemas import MemorySchemas
 from waybill.stack import Stack
@@ -169,66 +162,6 @@ class Stage:
         """The last stable offsets and the high watermarks: equal where no transaction is open."""
         return self.ends(topic), self.ends(topic, IsolationLevel.READ_UNCOMMITTED)
 
-    @asynccontextmanager
-    async def member(self, instance: str = "1") -> AsyncIterator["Member"]:
-        """A member of the group that goes step by step, where a loop runs."""
-        consumer = GroupConsumer(self.settings, NAME, ["added"])
-        producer = TransactionalProducer(self.settings, NAME, instance)
-        await consumer.ensure()
-        member = Member(self, consumer, producer, await assigned(consumer))
-        yield member
-        await consumer.stop()
-        await producer.stop()
-
-
-async def assigned(consumer: GroupConsumer) -> Membership:
-    """Wait for the group's assignment."""
-    async with asyncio.timeout(DEADLINE_S):
-        while (membership := await consumer.membership(1.0)) is None:
-            continue
-    return membership
-
-
-@dataclass
-class Member:
-    """What a loop is made of, step by step."""
-
-    stage: Stage
-    consumer: GroupConsumer
-    producer: TransactionalProducer
-    membership: Membership
-
-    async def recover(self) -> Ownership:
-        """Recover, and be ready to poll."""
-        recovery = Recovery(self.stage.engine, Inbox(NAME), self.consumer, self.producer)
-        ownership = await recovery.recover(self.membership)
-        self.consumer.resume_at(self.membership, ownership.positions)
-        return ownership
-
-    async def poll(self, ownership: Ownership, number: int) -> Batch:
-        """Return the next records as a batch."""
-        entries, positions = list[Entry](), ownership.positions
-        async with asyncio.timeout(DEADLINE_S):
-            while len(entries) < number:
-                polled = await self.consumer.poll(self.membership, 0.5, number - len(entries))
-                await self.stage.codec.learn(polled.records)
-                entries += [self.stage.codec.decode(record) for record in polled.records]
-                positions = polled.positions
-        moved = {place: end for place, end in positions.items() if end != ownership.positions[place]}
-        return Batch(entries, {place: ownership.positions[place] for place in moved}, moved)
-
-    async def decide(self, ownership: Ownership, number: int) -> tuple[list[Output], Batch]:
-        """Decide the next records in PostgreSQL; return what is to be published."""
-        batch = await self.poll(ownership, number)
-        decider = Decider(processor(), self.stage.engine, Inbox(NAME), self.stage.codec)
-        return list(await decider.decide(batch, ownership.epochs)), batch
-
-    async def rejoin(self) -> None:
-        """Be assigned anew, as after a session that ended."""
-        await self.consumer.stop()
-        await self.consumer.ensure()
-        self.membership = await assigned(self.consumer)
-
 
 @asynccontextmanager
 async def a_stage(stack: Stack) -> AsyncIterator[Stage]:
@@ -262,6 +195,11 @@ async def settled(asked: Mapping[Any, Any]) -> None:
         await asyncio.to_thread(answer.result, 30)
 
 
+def failures(kind: str) -> float:
+    """How often loops of this process have failed in this way."""
+    return REGISTRY.get_sample_value("exactly_once_failures_total", {"group": NAME, "kind": kind}) or 0.0
+
+
 def republished() -> float:
     """How many outputs recoveries in this process have published."""
     return REGISTRY.get_sample_value("exactly_once_republished_total", {"group": NAME}) or 0.0
@@ -270,3 +208,8 @@ def republished() -> float:
 def rows(names: Iterable[str], account: str = "anna") -> list[Row]:
     """Inputs of one account, one for each name."""
     return [Row(account, 20 + each, name) for each, name in enumerate(names)]
+
+
+def named(prefix: object, found: Iterable[Row]) -> list[Row]:
+    """Give inputs ids of their own."""
+    return [row._replace(event_id=f"{prefix}-{row.event_id}") for row in found]

@@ -1,12 +1,11 @@
 """An answer of Kafka is lost, or a request is late: what arrives later ends no other transaction than its own."""
 
 import asyncio
-from collections.abc import Iterable
 
 import pytest
 from shared.exactly_once.tests.faults.scenes import inputs
-from shared.exactly_once.tests.faults.tally import Row
-from shared.exactly_once.tests.integration.stage import DEADLINE_S, Member, Stage, republished, rows
+from shared.exactly_once.tests.integration.member import Member, a_member
+from shared.exactly_once.tests.integration.stage import DEADLINE_S, Stage, named, republished, rows
 from shared.exactly_once.tests.integration.wire import (
     ADD_OFFSETS_TO_TXN,
     ADD_PARTITIONS_TO_TXN,
@@ -66,7 +65,7 @@ async def half_done(member: Member, wire: Wire, *keys: bytes) -> asyncio.Task[No
 
 
 async def test_a_commit_that_comes_late_ends_no_later_transaction(stage: Stage, wire: Wire) -> None:
-    async with stage.member() as member:
+    async with a_member(stage) as member:
         await member.producer.replace()
         late = wire.hold(END_TXN)
         with pytest.raises(PublishFailed, match="EndTxnRequest to broker"):
@@ -87,7 +86,7 @@ async def test_without_the_doubt_a_late_commit_ends_a_later_transaction_half_don
     stage: Stage, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doubt, "OF_A_TRANSACTION", set())
-    async with stage.member() as member:
+    async with a_member(stage) as member:
         await member.producer.replace()
         late = wire.hold(END_TXN)
         await publish(member, b"first")  # a repetition of the request was answered
@@ -122,14 +121,9 @@ async def test_whatever_is_lost_late_or_cut_each_input_counts_once_before_and_af
         assert await stage.verdict() == []
 
 
-def named(prefix: str, found: Iterable[Row]) -> list[Row]:
-    """Give inputs ids of their own."""
-    return [row._replace(event_id=f"{prefix}-{row.event_id}") for row in found]
-
-
 async def test_a_commit_that_lands_before_its_successor_is_noticed_and_published_once(stage: Stage, wire: Wire) -> None:
     await stage.put(*rows(["1", "2", "3"]))
-    async with stage.member() as member:
+    async with a_member(stage) as member:
         ownership = await member.recover()
         outputs, batch = await member.decide(ownership, 3)
         late = wire.hold(END_TXN)
@@ -147,7 +141,7 @@ async def test_a_commit_that_lands_behind_its_successor_is_refused_and_recovery_
     stage: Stage, wire: Wire
 ) -> None:
     await stage.put(*rows(["1", "2", "3"]))
-    async with stage.member() as member:
+    async with a_member(stage) as member:
         ownership = await member.recover()
         outputs, batch = await member.decide(ownership, 3)
         late = wire.hold(END_TXN)
@@ -161,7 +155,7 @@ async def test_a_commit_that_lands_behind_its_successor_is_refused_and_recovery_
 
 
 async def test_a_request_outside_of_transactions_may_be_asked_again(stage: Stage, wire: Wire) -> None:
-    async with stage.member() as member:
+    async with a_member(stage) as member:
         await member.producer.replace()
         lost = wire.lose(FIND_COORDINATOR)  # the producer asks for the group's as it commits offsets
         await publish(member, b"first")
