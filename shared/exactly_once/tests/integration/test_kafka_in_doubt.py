@@ -41,8 +41,8 @@ async def test_a_record_larger_than_its_topic_takes_is_waited_for(stage: Stage, 
     async with stage.running():
         await stage.put(*named("before", inputs(12)))
         await stage.at_rest()
-        await configure(stage, "totalled", "max.message.bytes", "2000")
-        large = Row(secrets.token_hex(4_000), 20, "large")
+        await configure(stage, "totalled", "max.message.bytes", "2500")
+        large = Row(secrets.token_urlsafe(1_950), 20, "large")  # 2,600 characters, which do not compress
         await stage.put(large, *named("behind", inputs(12, seed=2)))
         await nothing_moves(stage, eventually)
         await configure(stage, "totalled", "max.message.bytes", "1000000")
