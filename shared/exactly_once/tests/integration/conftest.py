@@ -155,13 +155,16 @@ def an_order() -> Callable[..., OrderPlaced]:
 
 
 @pytest.fixture
-async def stage(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
-    """Topics, a database and a group of a test's own; batches are small and answers waited for shortly."""
+async def stage(stack: Stack, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
+    """Topics, a database and a group of a test's own; batches are small and answers waited for shortly.
+
+    A parameter says how many replicas the topics have: one, where it is not given.
+    """
     monkeypatch.setattr(producer, "PRODUCER_REQUEST_TIMEOUT_MS", 2_000)
     monkeypatch.setattr(loop, "MOST_RECORDS", 8)
     monkeypatch.setattr(loop, "IDLE_COMMIT_S", 0.3)
     monkeypatch.setattr(pace, "LONGEST_REST_S", 0.05)
-    async with a_stage(stack) as opened:
+    async with a_stage(stack, getattr(request, "param", 1)) as opened:
         yield opened
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import confluent_kafka
 import fastavro
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # it says nothing of them
 from confluent_kafka.cimpl import NewTopic
 from prometheus_client import REGISTRY
@@ -24,6 +24,7 @@ from exactly_once import Codec, Event, KafkaSettings, Loop
 from exactly_once.envelope import REDRIVE_HEADERS, Provenance
 from exactly_once.testing import temporary_database
 from exactly_once.testing.schemas import MemorySchemas
+from waybill.audit.kafka import patiently
 from waybill.stack import Stack
 
 PARTITIONS = 2
@@ -35,7 +36,7 @@ ASK_AGAIN_S = 0.1
 
 @dataclass
 class Stage:
-    """Topics of one replica, so that a test can take the second one for what can't be had."""
+    """Where a test plays: a tally with its topics and tables, and the clients of its audience."""
 
     stack: Stack
     settings: KafkaSettings
@@ -100,14 +101,22 @@ class Stage:
     def ends(self, topic: str, isolation: IsolationLevel = IsolationLevel.READ_COMMITTED) -> dict[int, int]:
         """Where each partition ends: the last stable offset, or the high watermark by the other isolation."""
         asked = {TopicPartition(self.name(topic), each): OffsetSpec.latest() for each in range(PARTITIONS)}  # type: ignore[no-untyped-call]  # confluent's
-        answers = self.admin.list_offsets(asked, isolation_level=isolation)
-        return {place.partition: answer.result(20).offset for place, answer in answers.items()}
+
+        def ask() -> dict[int, int]:
+            answers = self.admin.list_offsets(asked, isolation_level=isolation)
+            return {place.partition: answer.result(20).offset for place, answer in answers.items()}
+
+        return patiently(ask)
 
     def committed(self) -> dict[int, int]:
         """The group's committed offsets, of the partitions that have one."""
         group = ConsumerGroupTopicPartitions(self.name(NAME))
-        (answer,) = self.admin.list_consumer_group_offsets([group]).values()
-        return {place.partition: place.offset for place in answer.result(20).topic_partitions or []}
+
+        def ask() -> dict[int, int]:
+            (answer,) = self.admin.list_consumer_group_offsets([group]).values()
+            return {place.partition: place.offset for place in answer.result(20).topic_partitions or []}
+
+        return patiently(ask)
 
     def visible(self, topic: str) -> list[Any]:
         """What an independent read_committed reader finds in a topic, in order within each partition."""
@@ -118,10 +127,10 @@ class Stage:
         while ends < PARTITIONS:
             message = consumer.poll(20)
             assert message is not None, "no answer from Kafka"
-            if message.error() is None:
+            if (error := message.error()) is None:
                 found.append(message)
             else:
-                ends += 1
+                ends += error.code() == KafkaError._PARTITION_EOF  # noqa: SLF001  # confluent's name for it
         consumer.close()
         return found
 
@@ -164,7 +173,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def a_stage(stack: Stack) -> AsyncIterator[Stage]:
+async def a_stage(stack: Stack, replicas: int) -> AsyncIterator[Stage]:
     """Set a stage; nothing of it is left behind."""
     settings = KafkaSettings(
         bootstrap=stack.kafka_bootstrap,
@@ -179,7 +188,7 @@ async def a_stage(stack: Stack) -> AsyncIterator[Stage]:
     async with temporary_database(server, _make_ledger) as engine:
         stage = Stage(stack, settings, engine, codec)
         config = {"min.insync.replicas": "1"}
-        topics = [NewTopic(stage.name(topic), PARTITIONS, 1, config=config) for topic in TOPICS]
+        topics = [NewTopic(stage.name(topic), PARTITIONS, replicas, config=config) for topic in TOPICS]
         await settled(stage.admin.create_topics(topics))
         yield stage
         await settled(stage.admin.delete_topics([topic.topic for topic in topics]))
