@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from exactly_once.errors import Retryable
 
-BUG_CLASSES = ("22", "23", "42")  # data, integrity, syntax: the statement is wrong and stays wrong
+BUG_CLASSES = ("22", "23", "42", "54")  # data, integrity, syntax, a limit of PostgreSQL: it is wrong and stays wrong
 PRIVILEGE = "42501"  # an operator can grant it
 
 

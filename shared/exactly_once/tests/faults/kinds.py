@@ -24,11 +24,11 @@ UNREACHED = {
     "loop.Loop._work:self._stand_by": "it has no partition: nothing is under way",
     "loop.Loop._stand_by:self._consumer.poll": "likewise",
     "decide.Decider._isolate:self._transact:after": "its bug fails at each attempt; a death there is one in decide",
-    "kafka.producer._Producer.dispose:self.client.close": "a producer that does not stop: its transaction is open, as "
+    "kafka.producer._Producer.dispose:closed#2": "a producer that does not stop: its transaction is open, as "
     "after a death at commit_transaction:before",
     "kafka.producer.TransactionalProducer.publish:producer.dispose": "behind a failed transaction: likewise",
     "kafka.producer.TransactionalProducer.replace:producer.dispose": "behind a failed start: nothing is open",
-    "kafka.consumer.GroupConsumer._start:consumer.stop": "behind a failed start: it is no member yet",
+    "kafka.consumer.GroupConsumer._start:closed": "behind a failed start: it is no member yet",
     "kafka.consumer.GroupConsumer._retry_offsets:asyncio.sleep": "waits for a transaction's end, and does nothing else",
     "doorbell._listen:_listen_until_lost:after": "it ends only with its connection; what it hears is a hint",
     "doorbell._listen:asyncio.sleep": "likewise: it waits to connect again",

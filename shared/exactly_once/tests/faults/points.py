@@ -19,7 +19,7 @@ from typing import Any
 PACKAGE = "exactly_once"
 MODULES = (
     "loop", "decide", "claims", "recovery", "inbox", "pruning", "transactions", "relay", "relay_store", "doorbell",
-    "kafka.producer", "kafka.consumer",
+    "kafka.producer", "kafka.doubt", "kafka.consumer", "kafka.closing",
 )  # fmt: skip
 NO_POINT = ("asyncio.timeout",)  # awaits nothing
 PASS, AROUND = "_pass_point", "_around_points"

@@ -10,12 +10,15 @@ from uuid import uuid4
 
 import confluent_kafka
 import pytest
+from shared.exactly_once.tests.integration.stage import Stage, a_stage
+from shared.exactly_once.tests.integration.wire import Wire
 from sqlalchemy import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from contracts import Money, OrderLine, OrderPlaced
-from exactly_once import KafkaSettings
+from exactly_once import KafkaSettings, loop, pace
 from exactly_once.batch import Partition, Record
+from exactly_once.kafka import producer
 from waybill.local.shop import migration_environment
 from waybill.stack import Stack
 
@@ -149,3 +152,25 @@ def an_order() -> Callable[..., OrderPlaced]:
         )
 
     return order
+
+
+@pytest.fixture
+async def stage(stack: Stack, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
+    """Topics, a database and a group of a test's own; batches are small and answers waited for shortly.
+
+    A parameter says how many replicas the topics have: one, where it is not given.
+    """
+    monkeypatch.setattr(producer, "PRODUCER_REQUEST_TIMEOUT_MS", 2_000)
+    monkeypatch.setattr(loop, "MOST_RECORDS", 8)
+    monkeypatch.setattr(loop, "IDLE_COMMIT_S", 0.3)
+    monkeypatch.setattr(pace, "LONGEST_REST_S", 0.05)
+    async with a_stage(stack, getattr(request, "param", 1)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def wire(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
+    """Incidents on the connections of the stage's loops and members."""
+    made = Wire(monkeypatch, whose=stage.settings.prefix)
+    yield made
+    made.close()

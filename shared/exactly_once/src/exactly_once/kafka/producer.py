@@ -15,6 +15,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from exactly_once.batch import Output, Positions
 from exactly_once.errors import FencedByGroup, PublishFailed, Retryable
 from exactly_once.kafka.closing import closed
+from exactly_once.kafka.doubt import watch
 from exactly_once.kafka.membership import Membership
 from exactly_once.kafka.requests import TxnOffsetCommit
 from exactly_once.kafka.settings import (
@@ -89,6 +90,7 @@ class _Producer(AIOKafkaProducer):
             message_accumulator=self._message_accumulator,
             request_timeout_ms=PRODUCER_REQUEST_TIMEOUT_MS,
         )
+        watch(self._sender)
 
     async def commit_as(self, membership: Membership, offsets: dict[TopicPartition, int], group: str) -> None:
         self._sender.membership = membership

@@ -1,0 +1,79 @@
+"""What an operator does to the stage: settings of its topics, and a user with the permissions of a loop."""
+
+import secrets
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it says nothing of them
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourcePatternType,
+    ResourceType,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialDeletion,
+    UserScramCredentialUpsertion,
+)
+from shared.exactly_once.tests.faults.tally import NAME
+from shared.exactly_once.tests.integration.stage import LETTERS, Stage, settled
+
+from exactly_once import KafkaSettings
+
+
+async def configure(stage: Stage, topic: str, name: str, value: str) -> None:
+    """Set one setting of a topic."""
+    entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, stage.name(topic), incremental_configs=[entry])
+    await settled(stage.admin.incremental_alter_configs([resource]))
+
+
+@asynccontextmanager
+async def a_clerk(stage: Stage) -> AsyncIterator[KafkaSettings]:
+    """Make a user who may do what a loop must do, and no more."""
+    user, password = stage.name("clerk"), secrets.token_hex(16)
+    info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
+    added = UserScramCredentialUpsertion(user, info, password.encode())
+    await settled(stage.admin.alter_user_scram_credentials([added]))
+    settings = replace(stage.settings, user=user, password=password)
+    grants = [
+        _allowed(settings, ResourceType.TOPIC, stage.name("added"), AclOperation.READ),
+        _allowed(settings, ResourceType.GROUP, stage.name(NAME), AclOperation.READ),
+        _allowed(settings, ResourceType.TRANSACTIONAL_ID, stage.name(NAME), AclOperation.WRITE),
+        *(may_write(stage, settings, topic) for topic in ("totalled", LETTERS)),
+    ]
+    await grant(stage, grants)
+    yield settings
+    await revoke(stage, grants)
+    gone = UserScramCredentialDeletion(user, ScramMechanism.SCRAM_SHA_512)
+    await settled(stage.admin.alter_user_scram_credentials([gone]))
+
+
+def may_write(stage: Stage, settings: KafkaSettings, topic: str) -> AclBinding:
+    """The permission to write to a topic."""
+    return _allowed(settings, ResourceType.TOPIC, stage.name(topic), AclOperation.WRITE)
+
+
+async def grant(stage: Stage, permissions: Iterable[AclBinding]) -> None:
+    """Give permissions."""
+    await settled(stage.admin.create_acls(list(permissions)))
+
+
+async def revoke(stage: Stage, permissions: Iterable[AclBinding]) -> None:
+    """Take permissions away, those that are there."""
+    await settled(stage.admin.delete_acls([_same(permission) for permission in permissions]))
+
+
+def _allowed(settings: KafkaSettings, kind: ResourceType, name: str, operation: AclOperation) -> AclBinding:
+    who, how = f"User:{settings.user}", AclPermissionType.ALLOW
+    return AclBinding(kind, name, ResourcePatternType.PREFIXED, who, "*", operation, how)
+
+
+def _same(given: AclBinding) -> AclBindingFilter:
+    what = given.restype, given.name, given.resource_pattern_type
+    return AclBindingFilter(*what, given.principal, given.host, given.operation, given.permission_type)

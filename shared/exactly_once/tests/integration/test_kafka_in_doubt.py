@@ -1,0 +1,96 @@
+"""Kafka takes only a part of a batch's outputs: it never ends in a commit, and goes on when the cause is mended."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from shared.exactly_once.tests.faults.scenes import inputs
+from shared.exactly_once.tests.faults.tally import Row
+from shared.exactly_once.tests.integration.clerk import a_clerk, configure, grant, may_write, revoke
+from shared.exactly_once.tests.integration.stage import LETTERS, Stage, failures, named
+
+from exactly_once import KafkaSettings
+from exactly_once.kafka import producer
+from waybill.driver import Waybill
+
+pytestmark = pytest.mark.integration
+
+Eventually = Callable[..., Awaitable[None]]
+ATTEMPTS = 3
+ANY_PORT = 18_000  # the stack that is there keeps its own
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(producer, "PUBLISH_DEADLINE_S", 2.0)
+
+
+@pytest.fixture
+async def clerk(stage: Stage) -> AsyncIterator[KafkaSettings]:
+    async with a_clerk(stage) as settings:
+        yield settings
+
+
+async def nothing_moves(stage: Stage, eventually: Eventually, failed: float) -> None:
+    """See an attempt fail, and then nothing move while some more fail."""
+    await eventually(lambda: failures("PublishFailed") > failed)
+    before = stage.committed(), stage.outputs(), stage.letters()
+    await eventually(lambda: failures("PublishFailed") > failed + ATTEMPTS)
+    assert (stage.committed(), stage.outputs(), stage.letters()) == before
+
+
+async def test_a_record_larger_than_its_topic_takes_is_waited_for(stage: Stage, eventually: Eventually) -> None:
+    async with stage.running():
+        await stage.put(*named("before", inputs(12)))
+        await stage.at_rest()
+        failed = failures("PublishFailed")
+        await configure(stage, "totalled", "max.message.bytes", "2500")
+        large = Row(secrets.token_urlsafe(1_950), 20, "large")  # 2,600 characters, which do not compress
+        await stage.put(large, *named("behind", inputs(12, seed=2)))
+        await nothing_moves(stage, eventually, failed)
+        await configure(stage, "totalled", "max.message.bytes", "1000000")
+        await stage.at_rest()
+    assert await stage.verdict() == []
+
+
+@pytest.mark.parametrize("stage", [3], indirect=True)
+async def test_a_topic_with_too_few_replicas_is_waited_for(stage: Stage, eventually: Eventually) -> None:
+    """With a broker down. A topic with fewer replicas than it asks for would not do: Kafka then asks for those."""
+    async with stage.running():
+        await stage.put(*named("before", inputs(12)))
+        await stage.at_rest()
+        failed = failures("PublishFailed")
+        await configure(stage, "totalled", "min.insync.replicas", "3")
+        async with without_a_broker(stage):
+            await stage.put(*named("behind", inputs(12, seed=2)))
+            await nothing_moves(stage, eventually, failed)
+        await stage.at_rest()
+    assert await stage.verdict() == []
+
+
+@asynccontextmanager
+async def without_a_broker(stage: Stage) -> AsyncIterator[None]:
+    waybill = Waybill(stage.stack.home, ANY_PORT)
+    assert (await asyncio.to_thread(waybill, "stop", "kafka-3")).code == 0
+    try:
+        yield
+    finally:
+        assert (await asyncio.to_thread(waybill, "start", "kafka-3")).code == 0
+
+
+@pytest.mark.parametrize("topic", ["totalled", LETTERS])
+async def test_a_topic_that_may_no_longer_be_written_to_is_waited_for(
+    stage: Stage, eventually: Eventually, clerk: KafkaSettings, topic: str
+) -> None:
+    async with stage.running(settings=clerk):
+        await stage.put(*named("before", inputs(12)))
+        await stage.at_rest()
+        failed = failures("PublishFailed")
+        await revoke(stage, [may_write(stage, clerk, topic)])
+        await stage.put(*named("behind", inputs(12, seed=2)))
+        await nothing_moves(stage, eventually, failed)
+        await grant(stage, [may_write(stage, clerk, topic)])
+        await stage.at_rest()
+    assert await stage.verdict() == []
