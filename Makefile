@@ -33,8 +33,8 @@ check: setup ## lint, types, architecture rules
 test: setup coverage ## every test; the end-to-end ones last
 	$(BIN)/python -m pytest
 
-coverage: setup ## every branch of the decisions is taken by tests that need no stack
-	$(BIN)/python -m coverage run -m pytest -q services/*/tests/unit
+coverage: setup ## every branch of the decisions and of the protocol is taken by tests that need no stack
+	$(BIN)/python -m coverage run -m pytest -q services/*/tests/unit shared/exactly_once/tests/memory
 	$(BIN)/python -m coverage report
 
 mutants: setup ## change the decisions and the protocol a little, and see that tests notice

@@ -75,9 +75,12 @@ async def test_each_recovery_takes_new_epochs_and_publishes_nothing_where_kafka_
     assert (len(member.cluster.published), metric("recoveries")) == (published, recoveries + 1)
 
 
-async def test_what_is_decided_and_not_published_is_published_in_order_from_the_stable_offset(member: Member) -> None:
+@pytest.mark.parametrize("pruned_to", [0, 1])
+async def test_what_is_decided_and_not_published_is_published_in_order_from_the_stable_offset(
+    member: Member, pruned_to: int
+) -> None:
     await member.recover()
-    await member.owns(3, 1, outputs=3)
+    await member.owns(3, pruned_to, outputs=3)
     member.cluster.committed()[ONE] = 1
     before = metric("republished")
     owned = await member.recover()
