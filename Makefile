@@ -5,7 +5,7 @@ MEMBERS := $(wildcard shared/*/pyproject.toml services/*/pyproject.toml infra/*/
 EDITABLE := $(foreach member,$(MEMBERS),-e ./$(dir $(member)))
 PACKAGES := waybill $(foreach member,accounting chassis checkout contracts exactly-once fulfillment inventory payment-gateway,waybill-$(member))
 
-.PHONY: help setup lock check openapi test nightly mutants up down status demo audit
+.PHONY: help setup lock check openapi test coverage nightly mutants up down status demo audit
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -34,14 +34,19 @@ check: setup ## lint, types, architecture rules
 openapi: setup ## write docs/openapi anew after a change of an HTTP interface
 	$(BIN)/python infra/checks/openapi.py --write
 
-test: setup ## every test; the end-to-end ones last
+test: setup coverage ## every test; the end-to-end ones last
 	$(BIN)/python -m pytest
+
+coverage: setup ## every branch of the decisions and of the protocol is taken by tests that need no stack
+	$(BIN)/python -m coverage run -m pytest -q services/*/tests/unit shared/exactly_once/tests/memory
+	$(BIN)/python -m coverage report
 
 mutants: setup ## change the decisions and the protocol a little, and see that tests notice
 	$(BIN)/python infra/checks/mutants.py
 
 nightly: setup ## what takes minutes: a crash at every point, and the like
 	$(BIN)/python -m pytest -m nightly
+	$(BIN)/python infra/checks/mutants.py
 
 up: setup ## start the stack
 	$(BIN)/waybill up

@@ -1,100 +1,56 @@
 """Changes the code a little, again and again, and looks whether its tests notice: `python infra/checks/mutants.py`.
 
 What survives must stand in mutants.toml with the reason why it does not matter; what stands there must survive.
-The mutations are cosmic-ray's. Each lives in a forked process alone, which imports the changed module in place of the
-real one and runs the tests: no file is touched, and nothing is imported twice.
+Each mutant (mutations.py) lives in a forked process alone, which imports the changed module in place of the real one
+and runs the tests: no file is touched, and nothing is imported twice.
 """
 
-import ast
-import difflib
 import importlib
 import os
 import signal
+import subprocess
 import sys
 import time
 import tomllib
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, nullcontext
 from importlib.abc import InspectLoader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_loader
+from multiprocessing import get_context
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
 import pytest
-from cosmic_ray.mutating import mutate_code
-from cosmic_ray.plugins import get_operator, operator_names
+from mutations import ROOT, Mutant, Name, mutants
 
-ROOT = Path(__file__).resolve().parents[2]
+from waybill.testing import POSTGRES
+
 KNOWN = Path(__file__).with_suffix(".toml")
-LIBRARIES = (
-    "aiohttp",
-    "aiokafka",
-    "fastapi",
-    "fastavro",
-    "hypothesis",
-    "pytest_asyncio",
-    "sqlalchemy.ext.asyncio",
-    "sqlmodel",
+OPTIONS = (
+    "-x",
+    "-q",
+    "--hypothesis-seed=0",  # who survives is no matter of luck
+    "-pno:cacheprovider",
+    "-Wignore::pytest.PytestAssertRewriteWarning",  # of the plugins among the libraries, which pytest would load itself
 )
-PRELOADED = ("-W", "ignore::pytest.PytestAssertRewriteWarning")  # plugins among them, which pytest likes to load itself
-TEST_DEADLINE_S = 60.0
+SLOWER = 6  # than the tests of the real module, and a mutant's tests will never end
 AT_ONCE = os.cpu_count() or 1
 
 
-class Mutant(NamedTuple):
-    """One small change of a module: what stood there, what stands there now."""
+class Subject(NamedTuple):
+    """A module whose mutants these tests must notice.
+
+    What the tests import in any case, and what does not import the module, is imported once, before the forks.
+    """
 
     module: str
-    old: str
-    new: str
-    code: str
-
-    @property
-    def name(self) -> tuple[str, str, str]:
-        """What it is known by: no line numbers, which move."""
-        return self.module, self.old, self.new
-
-
-def mutants(module: str) -> Iterator[Mutant]:
-    """Yield every mutant of a module that means something else than the module."""
-    code = (ROOT / module).read_text()
-    seen = {_meaning(code)}
-    operators = [operator for name in sorted(operator_names()) if not (operator := get_operator(name)).arguments()]
-    for operator in operators:
-        for mutated in _each(code, operator()):
-            if (meaning := _meaning(mutated)) not in seen:
-                seen.add(meaning)
-                yield Mutant(module, *_changed(code, mutated), mutated)
-
-
-def _each(code: str, operator: object) -> Iterator[str]:
-    occurrence = 0
-    while (mutated := mutate_code(code, operator, occurrence)) is not None:
-        yield mutated
-        occurrence += 1
-
-
-def _meaning(code: str) -> str:
-    """Return the code without annotations and docstrings, which no test can notice; itself where it does not parse."""
-    try:
-        tree = ast.parse(code)
-    except SyntaxError:
-        return code
-    for node in ast.walk(tree):
-        if isinstance(node, ast.arg):
-            node.annotation = None
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            node.returns = None
-        elif isinstance(node, ast.AnnAssign):
-            node.annotation = ast.Constant(None)
-    return ast.dump(tree)
-
-
-def _changed(code: str, mutated: str) -> tuple[str, str]:
-    changes = list(difflib.ndiff(code.splitlines(), mutated.splitlines()))
-    old, new = ([line[2:].strip() for line in changes if line.startswith(sign)] for sign in ("- ", "+ "))
-    return " ".join(old), " ".join(new)
+    tests: list[str]
+    imported: list[str]
+    postgres: bool = False
+    needs_s: float = 30.0  # the tests, without any mutation
 
 
 class Changed(MetaPathFinder, InspectLoader):
@@ -113,13 +69,13 @@ class Changed(MetaPathFinder, InspectLoader):
         return self._code
 
 
-def survivors(mutants: Iterable[Mutant], tests: list[str]) -> Iterator[Mutant]:
-    """Yield the mutants with which these tests pass; tests that never end fail."""
+def survivors(mutants: Iterable[Mutant], subject: Subject) -> Iterator[Mutant]:
+    """Yield the mutants with which the subject's tests pass; tests that never end fail."""
     running: dict[int, tuple[Mutant, float]] = {}
     waiting = iter(mutants)
     while True:
         while len(running) < AT_ONCE and (mutant := next(waiting, None)) is not None:
-            running[_forked(mutant, tests)] = mutant, time.monotonic() + TEST_DEADLINE_S
+            running[_forked(mutant, subject)] = mutant, time.monotonic() + SLOWER * subject.needs_s
         if not running:
             return
         time.sleep(0.01)
@@ -133,42 +89,69 @@ def survivors(mutants: Iterable[Mutant], tests: list[str]) -> Iterator[Mutant]:
                     yield mutant
 
 
-def _forked(mutant: Mutant, tests: list[str]) -> int:
+def _forked(mutant: Mutant, subject: Subject) -> int:
     """Fork a process that runs the tests with a mutant and ends with pytest's exit code; return its pid."""
     if pid := os.fork():
         return pid
     silence = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(silence, stream)
-    sys.meta_path.insert(0, Changed(mutant.module, mutant.code))
-    os._exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *PRELOADED, *tests]))
+    sys.meta_path.insert(0, Changed(mutant.name.module, mutant.code))
+    os._exit(pytest.main([*OPTIONS, *subject.tests]))
+
+
+def _survivors(subject: Subject) -> set[Name]:
+    """Run the mutants of a subject, and tell those that survive."""
+    for library in subject.imported:
+        importlib.import_module(library)
+    started = time.monotonic()
+    unchanged = Mutant(Name(subject.module, "", "", ""), (ROOT / subject.module).read_text())
+    if not list(survivors([unchanged], subject)):
+        raise SystemExit(f"the tests of {subject.module} fail without any mutation")
+    every = list(mutants(subject.module))
+    subject = subject._replace(needs_s=time.monotonic() - started + 1.0)
+    survived = {mutant.name for mutant in survivors(every, subject)}
+    took = time.monotonic() - started
+    print(f"{subject.module}: {len(every)} mutants, {len(survived)} survived, {took:.0f} s", flush=True)
+    return survived
+
+
+def _excuses(excuse: dict[str, str], name: Name) -> bool:
+    """Tell whether a reason is one for this survivor: it may leave out where, and what stands there now."""
+    return all(excuse.get(field, value) == value for field, value in name._asdict().items())
+
+
+def judged(survived: set[Name], excuses: list[dict[str, str]]) -> list[str]:
+    """Return what is wrong: survivors without an excuse, excuses without a survivor."""
+    unexcused = [name for name in sorted(survived) if not any(_excuses(each, name) for each in excuses)]
+    needless = [each for each in excuses if not any(_excuses(each, name) for name in survived)]
+    return [f"survived: {name}" for name in unexcused] + [f"excused, but noticed by now: {each}" for each in needless]
+
+
+@contextmanager
+def _postgres() -> Iterator[None]:
+    """Have a PostgreSQL, run by another process: what that imports must not be imported here."""
+    command = [sys.executable, "-m", "waybill.testing"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as keeper:  # noqa: S603  # ours
+        os.environ[POSTGRES] = (keeper.stdout or sys.stdin).readline().strip()
+        yield
 
 
 def main(words: list[str]) -> int:
     """Run the mutants of every subject in mutants.toml, or of those whose path contains one of the words."""
     known = tomllib.loads(KNOWN.read_text())
+    subjects = [Subject(**each) for each in known["subjects"]]
+    chosen = [each for each in subjects if not words or any(word in each.module for word in words)]
     os.chdir(ROOT)
-    for library in LIBRARIES:
-        importlib.import_module(library)
-    subjects = [each for each in known["subjects"] if not words or any(word in each["module"] for word in words)]
-    survived = {name for each in subjects for name in _survivors(each["module"], each["tests"])}
-    modules = {subject["module"] for subject in subjects}
-    excused = {(each["module"], each["old"], each["new"]) for each in known.get("survivors", [])}
-    gone = {name for name in excused - survived if name[0] in modules}
-    for title, names in {"survived, unexcused": survived - excused, "excused, but noticed by now": gone}.items():
-        for module, old, new in sorted(names):
-            print(f"{title}: {module}\n  - {old}\n  + {new}")
-    return 1 if survived - excused or gone else 0
-
-
-def _survivors(module: str, tests: list[str]) -> set[tuple[str, str, str]]:
-    unchanged = Mutant(module, "", "", (ROOT / module).read_text())
-    if not list(survivors([unchanged], tests)):
-        raise SystemExit(f"the tests of {module} fail without any mutation")
-    every = list(mutants(module))
-    survived = {mutant.name for mutant in survivors(every, tests)}
-    print(f"{module}: {len(every)} mutants, {len(survived)} survived", flush=True)
-    return survived
+    survived: set[Name] = set()
+    with _postgres() if any(each.postgres for each in chosen) else nullcontext():
+        for subject in chosen:
+            with ProcessPoolExecutor(1, get_context("fork")) as one:  # what it imports is no other subject's
+                survived |= one.submit(_survivors, subject).result()
+    modules = {each.module for each in chosen}
+    wrong = judged(survived, [each for each in known.get("survivors", []) if each["module"] in modules])
+    print(*wrong, sep="\n")
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

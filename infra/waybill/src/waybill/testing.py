@@ -1,26 +1,36 @@
 """The pytest plugin of this repository: one real stack for the whole run, a namespace of it for each who asks.
 
-WAYBILL_TEST_HOME names a running stack to use instead, for quick turns while developing.
+WAYBILL_TEST_HOME names a running stack to use instead, for quick turns while developing. Some tests need PostgreSQL
+alone: WAYBILL_TEST_POSTGRES is the URL of one that runs; as a program this module runs one while its input is open.
 """
 
 import asyncio
 import itertools
 import os
+import pwd
 import random
 import re
 import shutil
 import socket
+import subprocess
+import sys
+import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from waybill.local.programs import Program
     from waybill.stack import Stack
 
 PORTS_NEEDED = 150
 PUBLIC = "jwks.json"
+POSTGRES = "WAYBILL_TEST_POSTGRES"
+POSTGRES_DEADLINE_S = 60.0
 BASE_PORTS = range(27_000, 32_000, 200)
 
 _numbers = itertools.count(1)
@@ -67,6 +77,58 @@ def forget(home: Path) -> None:
         shutil.rmtree(place, ignore_errors=True)
 
 
+@contextmanager
+def postgres_alone() -> Iterator[str]:
+    """Run PostgreSQL without the rest of a stack; yield the URL by which its operator comes in."""
+    from waybill.local.layout import LOOPBACK, Options  # noqa: PLC0415  # unit tests should not wait for it
+    from waybill.local.postgres import program  # noqa: PLC0415
+    from waybill.local.programs import die_with_parent  # noqa: PLC0415
+    from waybill.secrets import read  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        postgres = program(Options(home=home, cache=home, base_port=free_base_port()))
+        group = pwd.getpwnam(postgres.user).pw_gid if postgres.user else None
+        process = subprocess.Popen(
+            [*postgres.command, "-c", "fsync=off"],
+            cwd=postgres.cwd,
+            user=postgres.user,
+            group=group,
+            extra_groups=[] if postgres.user else None,
+            preexec_fn=die_with_parent,  # noqa: PLW1509  # it takes no lock that another thread could hold
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            _await_health(postgres)
+            yield f"postgresql+asyncpg://operator:{read(home, 'postgres-operator')}@{LOOPBACK}:{postgres.port}/postgres"
+        finally:
+            process.send_signal(postgres.stop_signal)
+            process.wait(POSTGRES_DEADLINE_S)
+            forget(home)
+
+
+def _await_health(program: "Program") -> None:
+    deadline = time.monotonic() + POSTGRES_DEADLINE_S
+
+    async def ask() -> str | None:
+        return await program.health()
+
+    while (why := asyncio.run(ask())) is not None:
+        if time.monotonic() > deadline:
+            raise TimeoutError(why)
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """Run PostgreSQL alone, for tests that need no Kafka."""
+    if running := os.environ.get(POSTGRES):
+        yield running
+        return
+    with postgres_alone() as url:
+        yield url
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Stack"]:
     """Start a real stack without the shop's services: three brokers, PostgreSQL, the registry."""
@@ -94,3 +156,9 @@ def namespaced_stack(stack: "Stack") -> "Stack":
     mine = stack.in_namespace(f"t{os.getpid() % 100_000}x{next(_numbers)}")
     asyncio.run(provision.apply(mine))
     return mine
+
+
+if __name__ == "__main__":
+    with postgres_alone() as url:
+        print(url, flush=True)
+        sys.stdin.read()

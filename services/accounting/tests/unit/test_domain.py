@@ -167,11 +167,12 @@ def test_a_refund_told_again_is_no_news() -> None:
     assert not payment.record_refund(Refunded("re_1"))
 
 
-def test_a_second_refund_is_a_contradiction() -> None:
+@pytest.mark.parametrize("other", ["re_0", "re_2"])
+def test_a_second_refund_is_a_contradiction(other: str) -> None:
     payment = a_refunding_payment()
     payment.record_refund(Refunded("re_1"))
     with pytest.raises(ContradictionError, match="and yet refunded"):
-        payment.record_refund(Refunded("re_2"))
+        payment.record_refund(Refunded(other))
 
 
 def test_a_refund_of_what_is_kept_is_a_contradiction() -> None:

@@ -50,12 +50,23 @@ def test_every_unknown_sku_is_named() -> None:
     with pytest.raises(UnknownSkusError) as caught:
         priced([("spoon", 1), ("cup", 1), ("fork", 1)], PRICES)
     assert caught.value.skus == ["fork", "spoon"]
+    assert str(caught.value) == "there are no products fork, spoon"
 
 
 def test_two_currencies_do_not_add_up() -> None:
     prices = PRICES | {"dollar": Money(amount_minor=1, currency="USD")}
     with pytest.raises(MixedCurrenciesError):
         total_of(priced([("cup", 1), ("dollar", 1)], prices))
+
+
+def test_nothing_has_no_currency() -> None:
+    with pytest.raises(MixedCurrenciesError):
+        total_of([])
+
+
+def test_the_largest_amount_is_a_total() -> None:
+    lines = priced([("gold", 1), ("cent", 1)], {"gold": euros(MAX_MINOR - 1), "cent": euros(1)})
+    assert total_of(lines) == euros(MAX_MINOR)
 
 
 def test_a_total_beyond_any_amount_is_refused() -> None:

@@ -24,6 +24,10 @@ def test_what_is_short_is_named_and_what_is_unknown_is_short() -> None:
     assert shortages({"cup": 4, "pot": 1}, stock) == []
 
 
+def test_a_product_that_nobody_has_counted_has_no_units_at_all() -> None:
+    assert Stock() == Stock(received=0, free=0, held=0, shipped=0)
+
+
 @pytest.mark.parametrize("state", list(ReservationState))
 def test_units_are_held_until_they_are_released_or_shipped(state: ReservationState) -> None:
     expected = state in {ReservationState.HELD, ReservationState.ALLOCATED}

@@ -162,8 +162,9 @@ class Relay(Worker):
 
     async def _delete(self, epoch: int, label: Label) -> None:
         async with transaction(self._engine) as connection:
-            if not await self._store.delete(connection, epoch, label):
-                raise Fenced(f"the relay of {self._name} was taken over")
+            deleted = await self._store.delete(connection, epoch, label)
+        if not deleted:
+            raise Fenced(f"the relay of {self._name} was taken over")
         self._backoff.reset()
 
     def _progress(self, label: Label) -> Output:
