@@ -1,20 +1,25 @@
 """The shop as its users run it: the demo, real purchases, faults in the middle; each ends with the audit."""
 
+import asyncio
 import json
 import os
 import signal
 from pathlib import Path
 
+import asyncpg
 import psutil
 import pytest
 
 from waybill.driver import Waybill
+from waybill.stack import Stack
 from waybill.testing import leaks
 
 pytestmark = pytest.mark.e2e
 
 SAMPLE = Path(__file__).parent / "data" / "purchases-sample.csv"
 SOME_LINES = 400
+TAKEN_FOR_NOBODY = """INSERT INTO ledger (charge_id, idempotency_key, reference, kind, amount_minor, currency)
+    VALUES ('ch', 'nobody', 'nobody', 'capture', 1250, 'USD')"""
 
 
 def pid_of(waybill: Waybill, name: str) -> int:
@@ -89,6 +94,20 @@ def test_a_service_stopped_by_name_stays_down_until_it_is_started(waybill: Waybi
     assert {each["name"]: each["state"] for each in status["processes"]}["fulfillment-1"] == "stopped"
     assert waybill("start", "fulfillment").code == 0
     assert waybill("status", "--json").data["healthy"]
+
+
+async def test_money_that_was_taken_for_nobody_is_named(waybill: Waybill) -> None:
+    """In a stack whose gateway nobody shares: elsewhere it may be another namespace's order."""
+    gateway = await asyncpg.connect(Stack.load(waybill.home).postgres_dsn("payment_gateway", "operator"), ssl=False)
+    await gateway.execute(TAKEN_FOR_NOBODY)
+
+    audited = await asyncio.to_thread(waybill, "audit", "--json")
+    await gateway.execute("DELETE FROM ledger WHERE reference = 'nobody'")
+    await gateway.close()
+
+    assert audited.code == 1
+    (violated,) = [line for line in audited.data["invariants"] if line["ok"] is False]
+    assert (violated["id"], [each["id"] for each in violated["violations"]]) == ("6", ["nobody"])
 
 
 def test_no_secret_can_be_read_outside_its_file(waybill: Waybill) -> None:
