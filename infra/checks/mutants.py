@@ -36,7 +36,7 @@ OPTIONS = (
     "-pno:cacheprovider",
     "-Wignore::pytest.PytestAssertRewriteWarning",  # of the plugins among the libraries, which pytest would load itself
 )
-SLOWER = 6  # than the tests of the real module, and a mutant's tests will never end
+SLOWER = 3  # than the tests of the real module, and a mutant's tests will never end
 AT_ONCE = os.cpu_count() or 1
 
 

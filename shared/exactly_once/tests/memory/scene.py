@@ -99,8 +99,10 @@ class Cluster(MemoryBroker):
         """
         end = time.monotonic() + deadline_s
         timer = asyncio.get_running_loop().call_later(deadline_s + 0.001, self.changed)  # never early
-        while not holds() and time.monotonic() < end:
+        while not holds():
             await self._changed.wait()
+            if time.monotonic() >= end:
+                break
         timer.cancel()
         return holds()
 

@@ -15,7 +15,7 @@ from shared.exactly_once.tests.memory.scene import PostagePriced, Scene, eventua
 from exactly_once import Outbox, Relay, pace, relay
 from exactly_once.batch import Output, Partition
 from exactly_once.doorbell import listening
-from exactly_once.relay_store import Label, RelayStore
+from exactly_once.relay_store import LEASE_S, Label, RelayStore
 from exactly_once.transactions import transaction
 
 SHOP = "shop"
@@ -277,6 +277,10 @@ async def test_a_standby_ends_when_it_is_told_to(scene: Scene, monkeypatch: pyte
     async with relaying(scene) as worker:
         await eventually(lambda: worker.health() is None)
     assert scene.cluster.stopped == 1
+
+
+def test_a_lease_is_renewed_several_times_before_it_would_end() -> None:
+    assert 0 < relay.RENEW_S <= LEASE_S / 3
 
 
 async def test_a_busy_leader_renews_its_lease_once_a_while(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
