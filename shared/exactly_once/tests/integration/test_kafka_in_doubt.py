@@ -15,6 +15,7 @@ from shared.exactly_once.tests.integration.stage import LETTERS, Stage, failures
 
 from exactly_once import KafkaSettings
 from exactly_once.kafka import producer
+from waybill.audit.kafka import patiently
 from waybill.driver import Waybill
 
 pytestmark = pytest.mark.integration
@@ -75,13 +76,21 @@ async def test_a_topic_with_too_few_replicas_is_waited_for(stage: Stage, eventua
     async with stage.running():
         await stage.put(*named("before", inputs(12)))
         await stage.at_rest()
-        failed = attempts()
         await configure(stage, "totalled", "min.insync.replicas", "3")
         async with without_a_broker(stage):
+            await eventually(lambda: in_sync(stage, "totalled") == {2})
+            failed = attempts()
             await stage.put(*named("behind", inputs(12, seed=2)))
             await nothing_moves(stage, eventually, failed)
         await stage.at_rest()
     assert await stage.verdict() == []
+
+
+def in_sync(stage: Stage, topic: str) -> set[int]:
+    """How many replicas of the topic's partitions are in sync."""
+    name = stage.name(topic)
+    found = patiently(lambda: stage.admin.list_topics(name, timeout=6))
+    return {len(each.isrs) for each in found.topics[name].partitions.values()}
 
 
 @asynccontextmanager
