@@ -45,9 +45,11 @@ class Stage:
     rows: list[Row] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.client: dict[str, Any] = dict(self.stack.kafka_client("operator"))
+        impatient = {"socket.timeout.ms": 5_000}  # a broker may be asleep: then another one is asked
+        self.client: dict[str, Any] = self.stack.kafka_client("operator") | impatient
         self.admin = AdminClient(self.client)
-        self._producer = confluent_kafka.Producer(self.client | {"partitioner": "murmur2_random"})
+        writing = {"partitioner": "murmur2_random", "enable.idempotence": True}
+        self._producer = confluent_kafka.Producer(self.client | writing)
 
     async def put(self, *rows: Row) -> None:
         """Write inputs as another service would, in order."""

@@ -1,7 +1,6 @@
 """The transactional producer: all or nothing, fenced by the group's generation, never trusted after a failure."""
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -193,6 +192,5 @@ def _is_ours(error: BaseException) -> bool:
 
 
 def _not_started(settings: KafkaSettings, transactional_id: str, error: BaseException) -> str:
-    with contextlib.suppress(Exception):
-        error = error.__cause__ or error
-    return f"no producer {transactional_id} as user {settings.user} at {settings.bootstrap}: {error!r}"
+    cause = error.__cause__ if isinstance(error, KafkaError) else None  # of a time-out it is a cancellation: no news
+    return f"no producer {transactional_id} as user {settings.user} at {settings.bootstrap}: {cause or error!r}"
