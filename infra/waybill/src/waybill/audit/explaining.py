@@ -5,6 +5,7 @@ A service takes each topic in its order and the topics in any. So several histor
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from waybill.audit.machines import ASKED, MACHINES, Machine, State
@@ -42,6 +43,7 @@ class Explanation(NamedTuple):
 
 Explanations = Mapping[tuple[str, str], Explanation]  # by group and order
 Queues = Sequence[Sequence[Taken]]
+Shape = tuple[tuple[tuple[str, tuple[str, ...], bool], ...], ...]  # queues, but for the places
 At = tuple[int, ...]
 
 
@@ -73,11 +75,17 @@ def explain_all(evidence: "Evidence") -> Explanations:
 def explain(machine: Machine, queues: Queues) -> Explanation:
     """Explain the answers to some queues of inputs, each in its order."""
     taken = tuple(each for queue in queues for each in queue)
-    ends = frozenset(state for state, lost in _walk(machine, queues, may_lose=False) if not lost)
-    if ends:
+    if ends := _ends(machine, tuple(tuple((each.event, each.gave, each.shown) for each in queue) for queue in queues)):
         return Explanation(taken, ends)
     _, lost = min(_walk(machine, queues, may_lose=True), key=lambda end: len(end[1]), default=(None, ()))
     return Explanation(taken, frozenset(), lost)
+
+
+@lru_cache(maxsize=10_000)
+def _ends(machine: Machine, shape: Shape) -> frozenset[State]:
+    """Return the states at the ends of all histories in which nothing was lost: the same for all orders of a shape."""
+    queues = [[Taken(event, "", gave, shown) for event, gave, shown in queue] for queue in shape]
+    return frozenset(state for state, _ in _walk(machine, queues, may_lose=False))
 
 
 def _walk(machine: Machine, queues: Queues, *, may_lose: bool) -> Iterator[tuple[State, tuple[Lost, ...]]]:
