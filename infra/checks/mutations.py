@@ -1,6 +1,7 @@
 """Small changes of code that somebody could make by mistake: cosmic-ray's, and each statement forgotten."""
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from difflib import SequenceMatcher
 from itertools import chain
@@ -37,11 +38,14 @@ class Mutant(NamedTuple):
 def mutants(module: str) -> Iterator[Mutant]:
     """Yield every mutant of a module that means something else than the module."""
     code = (ROOT / module).read_text()
-    seen = {_meaning(code)}
+    seen, named = {_meaning(code)}, Counter[Name]()
     for mutated in chain(_without_a_statement(code), _with_a_slip(code)):
         if (meaning := _meaning(mutated)) is not None and meaning not in seen:
             seen.add(meaning)
-            yield Mutant(Name(module, *_changed(code, mutated)), mutated)
+            name = Name(module, *_changed(code, mutated))
+            named[name] += 1
+            again = f"#{named[name]}" if named[name] > 1 else ""  # the same line may stand in a function twice
+            yield Mutant(name._replace(where=name.where + again), mutated)
 
 
 def _without_a_statement(code: str) -> Iterator[str]:

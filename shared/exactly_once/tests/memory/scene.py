@@ -220,6 +220,7 @@ async def running(worker: Any) -> AsyncIterator[None]:
         yield
     finally:
         await worker.stop()
+        assert task.done(), "a stop waits for the end"
         await task  # raises what ended it: one that had to be cut off is cancelled
 
 
