@@ -153,9 +153,10 @@ async def test_a_leader_that_nobody_wakes_looks_by_itself_and_seldom(
     monkeypatch.setattr(RelayStore, "label", counted)
     async with relaying(scene) as worker:
         await eventually(lambda: worker.health() is None)
+        started = time.monotonic()
         worker.wake()
         await asyncio.sleep(0.5)
-        assert looks <= 9
+        assert looks <= 4 + (time.monotonic() - started) / relay.IDLE_POLL_S
         await request(scene, 1)
         await until_priced(scene, 1)
 
@@ -243,12 +244,12 @@ async def test_one_ring_speaks_for_all_commits_of_a_moment(scene: Scene) -> None
     await led_by_another(scene, 3600)
     async with heard(scene) as rings, relaying(scene) as standby:
         await eventually(lambda: standby.health() is None)
-        until = time.monotonic() + 0.3
-        while time.monotonic() < until:
+        started = time.monotonic()
+        while time.monotonic() < started + 0.3:
             standby.wake()
             await asyncio.sleep(0.001)
         assert len(rings) >= 1
-        assert len(rings) <= 0.3 / relay.RING_REST_S + 1
+        assert len(rings) <= (time.monotonic() - started) / relay.RING_REST_S + 1
 
 
 async def led_by_another(scene: Scene, seconds: float) -> None:
@@ -271,10 +272,11 @@ async def test_a_standby_asks_now_and_then_and_leads_when_the_lease_has_ended(
     monkeypatch.setattr(RelayStore, "lease", counted)
     await request(scene, 1)
     await led_by_another(scene, 0.5)
+    started = time.monotonic()
     async with relaying(scene) as worker:
         await eventually(lambda: worker.health() is None)
         await asyncio.sleep(0.3)
-        assert 2 <= asked <= 5
+        assert 2 <= asked <= 2 + (time.monotonic() - started) / relay.RENEW_S
         assert await scene.priced() == []
         await until_priced(scene, 1)
 
@@ -302,10 +304,10 @@ async def test_a_busy_leader_renews_its_lease_once_a_while(scene: Scene, monkeyp
     monkeypatch.setattr(RelayStore, "lease", counted)
     monkeypatch.setattr(relay, "IDLE_POLL_S", 0.02)
     monkeypatch.setattr(relay, "RENEW_S", 0.2)
-    async with relaying(scene) as worker:
-        await eventually(lambda: worker.health() is None)
-        await eventually(lambda: len(renewed) >= 3)
-    assert all(after - before >= 0.19 for before, after in pairwise(renewed))
+    started = time.monotonic()
+    async with relaying(scene):
+        await eventually(lambda: len(renewed) >= 4)
+    assert renewed[3] - started >= 3 * relay.RENEW_S
 
 
 async def test_a_leader_whose_lease_went_to_another_stands_by_until_that_has_ended(
