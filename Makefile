@@ -5,7 +5,7 @@ MEMBERS := $(wildcard shared/*/pyproject.toml services/*/pyproject.toml infra/*/
 EDITABLE := $(foreach member,$(MEMBERS),-e ./$(dir $(member)))
 PACKAGES := waybill $(foreach member,accounting chassis checkout contracts exactly-once fulfillment inventory payment-gateway,waybill-$(member))
 
-.PHONY: help setup lock check openapi test coverage nightly mutants up down status demo audit
+.PHONY: help setup lock check openapi test coverage nightly mutants bench up down status demo audit
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -26,7 +26,7 @@ lock: ## resolve the requirements again, with hashes
 check: setup ## lint, types, architecture rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy $(foreach member,$(MEMBERS),$(dir $(member))src) $(foreach member,$(MEMBERS),$(wildcard $(dir $(member))tests)) e2e_tests infra/checks
+	$(BIN)/mypy $(foreach member,$(MEMBERS),$(dir $(member))src) $(foreach member,$(MEMBERS),$(wildcard $(dir $(member))tests)) e2e_tests infra/checks infra/benchmarks
 	$(BIN)/lint-imports
 	$(BIN)/python infra/checks/one_place_ends_transactions.py
 	$(BIN)/python infra/checks/openapi.py
@@ -47,6 +47,9 @@ mutants: setup ## change the decisions and the protocol a little, and see that t
 nightly: setup ## what takes minutes: a crash at every point, and the like
 	$(BIN)/python -m pytest -m nightly
 	$(BIN)/python infra/checks/mutants.py
+
+bench: setup ## what things cost, beside what they are compared with
+	$(BIN)/python infra/benchmarks/placing.py
 
 up: setup ## start the stack
 	$(BIN)/waybill up

@@ -14,7 +14,7 @@ from chassis.fields import PRINTABLE, Sku, WholeNumber
 from chassis.limiting import CountedCustomer
 from chassis.problem_types import ASKING, CHANGING, refusals
 from chassis.problems import Problem
-from chassis.publishing import ThePublisher
+from chassis.publishing import Publication, ThePublisher
 from checkout import store
 from checkout.domain import MixedCurrenciesError, TotalTooLargeError, UnknownSkusError, body_digest, priced, total_of
 from checkout.problem_types import OWN
@@ -75,14 +75,9 @@ async def place_order(
 ) -> OrderAnswer:
     """Accept an order: once a key, however often it is sent."""
     claim = store.Claim(customer.subject, idempotency_key, body_digest(asked.model_dump()), uuid4())
-    async with publisher.publication() as publication:
-        prices = await store.claim(publication.connection, claim, {line.sku for line in asked.lines})
-        if prices is not None:
-            order = _decide(asked, claim, prices)
-            await store.place(publication.connection, order)
-            await publication.tell(order, correlation_id=str(order.order_id))
-            answer = answered(order.order_id, "placed", order.total)
-        else:
+    async with publisher.statements() as publication:
+        answer = await _placed(publication, asked, claim)
+        if answer is None:
             answer = await _repeated(publication.connection, claim)
             response.headers["Idempotency-Replayed"] = "true"
     response.headers["Location"] = answer.links["self"]
@@ -110,6 +105,18 @@ async def cancel_order(
     links = {"order": f"/v1/orders/{order_id}"}
     response.headers["Location"] = links["order"]
     return CancellationAnswer(order_id=order_id, cancellation="asked", links=links)
+
+
+async def _placed(publication: Publication, asked: OrderRequest, claim: store.Claim) -> OrderAnswer | None:
+    """Place an order; None: its key stands for another request, or for this one sent before."""
+    prices = await store.quote(publication.connection, claim, {line.sku for line in asked.lines})
+    if prices is None:
+        return None
+    order = _decide(asked, claim, prices)
+    told = publication.told(order, correlation_id=str(order.order_id))
+    if not await store.place(publication.connection, claim, order, told):
+        return None
+    return answered(order.order_id, "placed", order.total)
 
 
 def _decide(asked: OrderRequest, claim: store.Claim, prices: Mapping[str, Money]) -> OrderPlaced:

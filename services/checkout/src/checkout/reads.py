@@ -92,7 +92,7 @@ def not_found(order_id: UUID) -> Problem:
 
 async def _own_order(order_id: UUID, asker: CustomerOrOperator, database: TheDatabase) -> Any:
     """Return the row of an order that the asker may see. Problem 404: another customer's is not found."""
-    async with database.reading() as connection:
+    async with database.statements() as connection:
         found = await store.order(connection, order_id)
     if found is None or ("ops:read" not in asker.scopes and found.customer_id != asker.subject):
         raise not_found(order_id)
@@ -107,7 +107,7 @@ async def list_orders(
     customer: Customer, database: TheDatabase, after: UUID | None = None, limit: Limit = 50
 ) -> OrdersAnswer:
     """Return the customer's orders, the newest first; `after` is the last order of the page before."""
-    async with database.reading() as connection:
+    async with database.statements() as connection:
         rows = await store.orders_of(connection, customer.subject, after, limit + 1)
     orders = [OrderSummary(**_summary(row)) for row in rows[:limit]]
     following = f"/v1/orders?after={orders[-1].order_id}&limit={limit}" if len(rows) > limit else None
@@ -122,7 +122,7 @@ async def read_order(
     headers = {"ETag": f'"{_standing(found).tag}"', "Cache-Control": "private, no-cache"}
     if known and headers["ETag"] in {each.strip().removeprefix("W/") for each in known.split(",")}:
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    async with database.reading() as connection:
+    async with database.statements() as connection:
         lines = await store.lines(connection, found)
     response.headers.update(headers)
     return OrderDetails(**_summary(found), customer_id=found.customer_id, lines=lines)
@@ -164,7 +164,7 @@ async def list_products(
     _: Customer, database: TheDatabase, after: Annotated[str, Query(max_length=100)] = "", limit: Limit = 50
 ) -> ProductsAnswer:
     """Return what can be ordered, by sku; `after` is the last sku of the page before."""
-    async with database.reading() as connection:
+    async with database.statements() as connection:
         rows = await store.products(connection, after, limit + 1)
     products = [
         Product(sku=row.sku, name=row.name, unit_price=Money(amount_minor=row.unit_price_minor, currency=row.currency))

@@ -1,6 +1,6 @@
 """Checkout's statements: one round trip each, set-based."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 from uuid import UUID
 
@@ -10,28 +10,33 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from checkout.domain import Cancellation, Progress
 from contracts import Money, OrderLine, OrderPlaced, OrderStatus, ProductListed
 from exactly_once import Event
+from exactly_once.outbox import insertion
 
-# The claim and the prices in one round trip. A twin under way makes the claim wait; it is told apart by `is_new`.
-_CLAIM = text("""
-WITH claimed AS (
-    INSERT INTO idempotency_keys (customer_id, key, body_digest, order_id)
-    VALUES (:customer_id, :key, :body_digest, :order_id)
-    ON CONFLICT (customer_id, key) DO NOTHING RETURNING 1)
-SELECT EXISTS (SELECT FROM claimed) AS is_new, p.sku, p.unit_price_minor, p.currency
+_QUOTE = text("""
+SELECT EXISTS (SELECT FROM idempotency_keys WHERE customer_id = :customer_id AND key = :key) AS is_claimed,
+    p.sku, p.unit_price_minor, p.currency
 FROM (VALUES (1)) AS one LEFT JOIN products p ON p.sku = ANY(CAST(:skus AS text[]))""")
 
 _KEY = text("""
 SELECT k.body_digest, o.* FROM idempotency_keys k JOIN orders o USING (order_id)
 WHERE k.customer_id = :customer_id AND k.key = :key""")
 
-_PLACE = text("""
-WITH placed AS (
+# All that an order is, or nothing: a twin under way makes the claim wait, and then it is not claimed here.
+_PLACE = text(f"""
+WITH claimed AS (
+    INSERT INTO idempotency_keys (customer_id, key, body_digest, order_id)
+    VALUES (:customer_id, :key, :body_digest, :order_id)
+    ON CONFLICT (customer_id, key) DO NOTHING RETURNING order_id),
+placed AS (
     INSERT INTO orders (order_id, customer_id, status, total_minor, currency, placed_at)
-    VALUES (:order_id, :customer_id, 'placed', :total_minor, :currency, :placed_at))
-INSERT INTO order_lines (order_id, line_no, sku, quantity, unit_price_minor)
-SELECT :order_id, l.line_no, l.sku, l.quantity, l.price
-FROM unnest(CAST(:skus AS text[]), CAST(:quantities AS bigint[]), CAST(:prices AS bigint[]))
-    WITH ORDINALITY AS l(sku, quantity, price, line_no)""")
+    SELECT order_id, :customer_id, 'placed', :total_minor, :currency, :placed_at FROM claimed),
+lined AS (
+    INSERT INTO order_lines (order_id, line_no, sku, quantity, unit_price_minor)
+    SELECT order_id, l.line_no, l.sku, l.quantity, l.price
+    FROM claimed, unnest(CAST(:skus AS text[]), CAST(:quantities AS bigint[]), CAST(:prices AS bigint[]))
+        WITH ORDINALITY AS l(sku, quantity, price, line_no)),
+told AS ({insertion("EXISTS (SELECT FROM claimed)")})
+SELECT EXISTS (SELECT FROM claimed)""")  # noqa: S608  # of constants
 
 _ORDER = text("SELECT * FROM orders WHERE order_id = :order_id")
 _LINES = text("SELECT sku, quantity, unit_price_minor FROM order_lines WHERE order_id = :order_id ORDER BY line_no")
@@ -71,13 +76,11 @@ class Claim(NamedTuple):
     order_id: UUID
 
 
-async def claim(connection: AsyncConnection, claim: Claim, skus: Collection[str]) -> dict[str, Money] | None:
-    """Claim a key and return the prices of these skus, as far as there are any; None: the key stands for something.
-
-    Waits for a twin under way, and gives up with the lock's time-out.
-    """
-    rows = (await connection.execute(_CLAIM, claim._asdict() | {"skus": list(skus)})).all()
-    if not rows[0].is_new:
+async def quote(connection: AsyncConnection, claim: Claim, skus: Collection[str]) -> dict[str, Money] | None:
+    """Return the prices of these skus, as far as there are any; None: the claim's key stands for something already."""
+    asked = {"customer_id": claim.customer_id, "key": claim.key, "skus": list(skus)}
+    rows = (await connection.execute(_QUOTE, asked)).all()
+    if rows[0].is_claimed:
         return None
     return {
         row.sku: Money(amount_minor=row.unit_price_minor, currency=row.currency) for row in rows if row.sku is not None
@@ -90,11 +93,12 @@ async def claimed(connection: AsyncConnection, customer_id: str, key: str) -> Cl
     return Claimed(bytes(row.body_digest), row) if row else None
 
 
-async def place(connection: AsyncConnection, order: OrderPlaced) -> None:
-    """Insert an order with its lines."""
+async def place(connection: AsyncConnection, claim: Claim, order: OrderPlaced, told: Mapping[str, Any]) -> bool:
+    """Claim the key, insert the order with its lines, and put what tells of it; False: a twin has been faster.
+
+    Waits for a twin under way, and gives up with the lock's time-out.
+    """
     places = {
-        "order_id": order.order_id,
-        "customer_id": order.customer_id,
         "total_minor": order.total.amount_minor,
         "currency": order.total.currency,
         "placed_at": order.placed_at,
@@ -102,7 +106,7 @@ async def place(connection: AsyncConnection, order: OrderPlaced) -> None:
         "quantities": [line.quantity for line in order.lines],
         "prices": [line.unit_price.amount_minor for line in order.lines],
     }
-    await connection.execute(_PLACE, places)
+    return bool((await connection.execute(_PLACE, {**claim._asdict(), **places, **told})).scalar_one())
 
 
 async def order(connection: AsyncConnection, order_id: UUID) -> Any:

@@ -63,9 +63,9 @@ class Watch:
         """Yield each standing after `now` until the order's end or the service's; None after `longest_s` of silence."""
         watched = self._watched.setdefault(order_id, _Watched(now))
         watched.watchers += 1
-        self._look_on()
         try:
             while not now.ended:
+                self._look_on()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(longest_s):
                         while watched.standing == now and not self._stopping.is_set():
@@ -94,7 +94,7 @@ class Watch:
 
     async def _learn(self) -> None:
         try:
-            async with self._database.reading() as connection:
+            async with self._database.statements() as connection:
                 found = await store.standings(connection, list(self._watched))
         except (SQLAlchemyError, PostgresError, InterfaceError, OSError) as error:  # whoever watches goes on watching
             log.warning("watch.blind", error=type(error).__name__)

@@ -24,7 +24,7 @@ class Shelf:
         self.gone = False
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[None]:
+    async def statements(self) -> AsyncIterator[None]:
         if self.gone:
             raise ConnectionRefusedError
         yield

@@ -90,5 +90,5 @@ async def read_stock(
     _: OperatorReads, database: TheDatabase, sku: Annotated[list[Sku], Query(max_length=MOST)] = NONE
 ) -> dict[str, list[dict[str, Any]]]:
     """Return where the units of these products are."""
-    async with database.reading() as connection:
+    async with database.statements() as connection:
         return {"items": await store.levels(connection, sku, MOST)}

@@ -35,7 +35,9 @@ class Database:
                 },
             },
         )
-        self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")  # no BEGIN, no ROLLBACK to wait for
+        self._autocommit = self.engine.execution_options(
+            isolation_level="AUTOCOMMIT"
+        )  # no BEGIN, no COMMIT to wait for
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -44,9 +46,9 @@ class Database:
             yield connection
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """Yield a connection for reading: each statement sees what was committed as it began."""
-        async with self._reading.connect() as connection:
+    async def statements(self) -> AsyncIterator[AsyncConnection]:
+        """Yield a connection on which each statement is a transaction: it sees, or commits, all of its own."""
+        async with self._autocommit.connect() as connection:
             yield connection
 
     async def close(self) -> None:

@@ -36,7 +36,7 @@ async def metrics() -> Response:
 
 async def _ask(database: TheDatabase) -> str | None:
     try:
-        async with database.reading() as connection:
+        async with database.statements() as connection:
             await connection.execute(text("SELECT 1"))
     except Exception as error:  # noqa: BLE001  # any failure is the answer to the question
         return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,6 +20,10 @@ class Publication:
     def __init__(self, connection: AsyncConnection, outbox: Outbox) -> None:
         self.connection = connection
         self._outbox = outbox
+
+    def told(self, *events: Event, correlation_id: str) -> dict[str, Any]:
+        """Return the parameters of an `exactly_once.outbox.insertion`, for a statement that does more than to tell."""
+        return self._outbox.columns(events, correlation_id=correlation_id, traceparent=current_traceparent())
 
     async def tell(self, *events: Event, correlation_id: str) -> None:
         """Publish events with this transaction; `correlation_id` names the journey they belong to."""
@@ -41,6 +45,17 @@ class Publisher:
         """
         await self._backlog.check()
         async with self._database.transaction() as connection:
+            yield Publication(connection, self._outbox)
+        self._relay.wake()
+
+    @asynccontextmanager
+    async def statements(self) -> AsyncIterator[Publication]:
+        """Yield a publication of which each statement is a transaction, for those that change and tell in one.
+
+        Problem 503: as for `publication`.
+        """
+        await self._backlog.check()
+        async with self._database.statements() as connection:
             yield Publication(connection, self._outbox)
         self._relay.wake()
 

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -10,13 +11,21 @@ from exactly_once.codec import Codec
 from exactly_once.envelope import Provenance, pack_headers
 from exactly_once.event import Event
 
-_PUT = text("""
+
+def insertion(condition: str = "true") -> str:
+    """Return the SQL that puts events where a condition holds; `Outbox.columns` gives its parameters.
+
+    It may be a part of a statement that changes what the events tell of: then both are one round trip.
+    """
+    return f"""
 INSERT INTO outbox (out_topic, key, value, headers)
 SELECT o.out_topic, o.key, o.value, o.headers
 FROM unnest(CAST(:topics AS text[]), CAST(:keys AS bytea[]), CAST(:values AS bytea[]), CAST(:headers AS bytea[]))
     WITH ORDINALITY AS o(out_topic, key, value, headers, place)
-ORDER BY o.place""")
+WHERE {condition} ORDER BY o.place"""  # noqa: S608  # the condition is a caller's constant
 
+
+_PUT = text(insertion())
 _EXCEEDS = text("SELECT EXISTS (SELECT FROM outbox OFFSET :most LIMIT 1)")
 
 
@@ -33,20 +42,27 @@ class Outbox:
 
         `correlation_id` names the journey: the order id. The caller wakes the relay after its commit.
         """
-        ids = [str(uuid.uuid4()) for _ in events]
-        provenances = [Provenance(event_id, correlation_id, event_id, traceparent) for event_id in ids]
-        await self.put_as(connection, list(zip(events, provenances, strict=True)))
+        columns = self.columns(events, correlation_id=correlation_id, traceparent=traceparent)
+        await connection.execute(_PUT, columns)
 
     async def put_as(self, connection: AsyncConnection, told: Sequence[tuple[Event, Provenance]]) -> None:
         """Insert events whose ids the caller chose, as `put` does: one that is put again is processed once."""
+        await connection.execute(_PUT, self._columns(told))
+
+    def columns(self, events: Sequence[Event], *, correlation_id: str, traceparent: str = "") -> dict[str, Any]:
+        """Return the parameters of an `insertion` of these events, in order."""
+        ids = [str(uuid.uuid4()) for _ in events]
+        provenances = [Provenance(event_id, correlation_id, event_id, traceparent) for event_id in ids]
+        return self._columns(list(zip(events, provenances, strict=True)))
+
+    def _columns(self, told: Sequence[tuple[Event, Provenance]]) -> dict[str, Any]:
         encoded = [self._codec.encode(event, provenance) for event, provenance in told]
-        columns = {
+        return {
             "topics": [each.topic for each in encoded],
             "keys": [each.key for each in encoded],
             "values": [each.value for each in encoded],
             "headers": [pack_headers(each.headers) for each in encoded],
         }
-        await connection.execute(_PUT, columns)
 
     async def exceeds(self, connection: AsyncConnection, most: int) -> bool:
         """Tell whether more than `most` events wait to be published."""

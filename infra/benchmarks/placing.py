@@ -1,0 +1,196 @@
+"""What accepting an order costs: checkout's POST beside FastAPI with one insert, in one run, in turns.
+
+Prints a table: the CPU that a request takes in the server and in PostgreSQL, and how long its answer took at a steady
+rate, in an open loop: from the moment that it was due.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import NamedTuple
+
+import aiohttp
+import jwt
+import psutil
+from cryptography.hazmat.primitives.asymmetric import ec
+from sqlalchemy import URL, make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from chassis.migrate import MigrationSettings, migrate
+from exactly_once.testing import empty_database
+from waybill.latency import percentiles_ms
+from waybill.testing import free_base_port, postgres_alone
+
+CUSTOMERS = 200
+CONNECTIONS = 64
+DATABASE = "placing"
+START_DEADLINE_S = 30.0
+SERVERS = ("checkout", "bare")
+TABLES = (
+    "CREATE TABLE bare (id bigserial PRIMARY KEY, body text NOT NULL)",
+    "INSERT INTO products VALUES ('cup', 'A cup', 250, 'EUR'), ('pot', 'A pot', 1999, 'EUR')",
+)
+ORDER = {"lines": [{"sku": "cup", "quantity": 2}, {"sku": "pot", "quantity": 1}], "payment_token": "tok_ok"}
+
+Headers = dict[str, str]
+
+
+class Load(NamedTuple):
+    """So many requests a second, for so many seconds."""
+
+    rate: float
+    seconds: float
+
+
+class Server(NamedTuple):
+    """A server that runs."""
+
+    process: psutil.Process
+    url: str
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rate", type=float, default=200, help="requests a second (200)")
+    parser.add_argument("--seconds", type=float, default=10, help="of each round (10)")
+    parser.add_argument("--rounds", type=int, default=5, help="of which the medians are taken, behind a first one (5)")
+    asked = parser.parse_args()
+    load = Load(asked.rate, asked.seconds)
+    print(f"{psutil.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}")
+    print(f"{load.rate:g} requests/s for {load.seconds:g} s, {asked.rounds} rounds in turns, medians\n")
+    with ExitStack() as opened:
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+        address = opened.enter_context(postgres_alone())
+        asyncio.run(compare(make_url(address), folder, load, asked.rounds))
+
+
+async def compare(server: URL, folder: Path, load: Load, rounds: int) -> None:
+    """Offer the load to each server in turns, and print the medians."""
+    customers = signed(folder)
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in SERVERS}
+    async with empty_database(server, DATABASE) as url:
+        environment = await prepared(url, folder)
+        with ExitStack() as opened:
+            servers = {name: opened.enter_context(running(name, environment)) for name in SERVERS}
+            for each in servers.values():
+                await answering(each.url)
+            for number in range(1 + rounds):
+                for name, each in servers.items():
+                    measured = await measure(each, customers, load)
+                    if number:
+                        found[name].append(measured)
+    columns = list(found["bare"][0])
+    print("| | " + " | ".join(columns) + " |\n" + "|---" * (1 + len(columns)) + "|")
+    for name, runs in found.items():
+        medians = (f"{statistics.median(run.get(column, 0.0) for run in runs):.2f}" for column in columns)
+        print(f"| {name} | " + " | ".join(medians) + " |")
+
+
+async def prepared(url: URL, folder: Path) -> dict[str, str]:
+    """Make the tables; return the environment of the servers."""
+    password = folder / "password"
+    password.write_text(str(url.password))
+    where = {"host": url.host, "port": url.port, "database": url.database, "user": url.username}
+    await asyncio.to_thread(migrate, "checkout", MigrationSettings.model_validate(where | {"password_file": password}))
+    engine = create_async_engine(url)
+    async with engine.begin() as connection:
+        for statement in TABLES:
+            await connection.execute(text(statement))
+    await engine.dispose()
+    own = {"WAYBILL_POSTGRES_PASSWORD_FILE": str(password), "WAYBILL_JWKS_FILE": str(folder / "jwks.json")}
+    return own | {f"WAYBILL_POSTGRES_{name.upper()}": str(value) for name, value in where.items()}
+
+
+def signed(folder: Path) -> list[Headers]:
+    """Write a JWKS; return the headers of each customer."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(key.public_key()))
+    (folder / "jwks.json").write_text(json.dumps({"keys": [public | {"kid": "bench", "use": "sig"}]}))
+    claims = {"iss": "waybill", "aud": "waybill", "scope": "orders", "exp": int(time.time()) + 3600}
+    tokens = (jwt.encode(claims | {"sub": f"c{each}"}, key, "ES256", {"kid": "bench"}) for each in range(CUSTOMERS))
+    return [{"Authorization": f"Bearer {token}", "Content-Type": "application/json"} for token in tokens]
+
+
+@contextmanager
+def running(name: str, environment: dict[str, str]) -> Iterator[Server]:
+    """Run a server for the length of the block."""
+    port = free_base_port()
+    own = {"WAYBILL_SERVICE": name, "WAYBILL_HTTP_PORT": str(port)}
+    program = Path(__file__).with_name("placing_server.py")
+    process = subprocess.Popen([sys.executable, program, name], env=os.environ | environment | own)
+    try:
+        yield Server(psutil.Process(process.pid), f"http://127.0.0.1:{port}")
+    finally:
+        process.terminate()
+        process.wait()
+
+
+async def answering(url: str) -> None:
+    """Wait until a server answers."""
+    async with asyncio.timeout(START_DEADLINE_S), aiohttp.ClientSession() as session:
+        while True:
+            try:
+                await session.get(url + "/openapi.json")
+            except aiohttp.ClientError:
+                await asyncio.sleep(0.1)
+            else:
+                return
+
+
+async def measure(server: Server, customers: list[Headers], load: Load) -> dict[str, float]:
+    """Offer a load; return milliseconds of CPU for a request, percentiles of the latency, and what was refused."""
+    before = cpu_s(server.process), backends_s()
+    took, refused = await offer(server.url, customers, load)
+    spent = cpu_s(server.process) - before[0], backends_s() - before[1]
+    server_ms, postgres_ms = (each * 1000 / (len(took) + refused) for each in spent)
+    return {"CPU ms": server_ms, "PostgreSQL's CPU ms": postgres_ms, "refused": refused} | percentiles_ms(took)
+
+
+def cpu_s(process: psutil.Process) -> float:
+    """Return the CPU time that a process has used."""
+    used = process.cpu_times()
+    return float(used.user + used.system)
+
+
+def backends_s() -> float:
+    """Return the CPU time that PostgreSQL's connections to the database have used."""
+    titles = ((each, " ".join(each.info["cmdline"] or ())) for each in psutil.process_iter(["cmdline"]))
+    return sum(cpu_s(each) for each, title in titles if title.startswith("postgres:") and f" {DATABASE} " in title)
+
+
+async def offer(url: str, customers: list[Headers], load: Load) -> tuple[list[float], int]:
+    """Send every request at its moment; return how long those that were accepted took, and how many were not."""
+    took, run, body, total = list[float](), uuid.uuid4().hex, json.dumps(ORDER), round(load.rate * load.seconds)
+
+    async def send(number: int, due: float) -> None:
+        headers = customers[number % CUSTOMERS] | {"Idempotency-Key": f"{run}-{number}"}
+        async with session.post(f"{url}/v1/orders", data=body, headers=headers) as answer:
+            await answer.read()
+            if answer.status == HTTPStatus.ACCEPTED:
+                took.append(time.monotonic() - due)
+
+    connector = aiohttp.TCPConnector(limit=CONNECTIONS)
+    async with aiohttp.ClientSession(connector=connector) as session, asyncio.TaskGroup() as group:
+        began = time.monotonic()
+        for number in range(total):
+            due = began + number / load.rate
+            await asyncio.sleep(due - time.monotonic())
+            group.create_task(send(number, due))
+    return took, total - len(took)
+
+
+if __name__ == "__main__":
+    main()
