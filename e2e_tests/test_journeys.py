@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import asyncpg
@@ -58,26 +59,33 @@ def test_real_purchases_are_replayed_to_the_cent_and_in_order(waybill: Waybill) 
     assert data["customers_out_of_order"] == []
 
 
+def wait_until_told(command: subprocess.Popen[str], beginning: str) -> None:
+    """Read what a command tells until a line begins so."""
+    assert command.stderr is not None
+    assert any(line.startswith(beginning) for line in command.stderr), "it ended first"
+
+
 @pytest.mark.parametrize("victim", ["inventory-1", "kafka-2", "accounting-1"])
 def test_a_process_killed_under_load_loses_and_doubles_nothing(waybill: Waybill, victim: str) -> None:
+    """And, as a watcher saw it meanwhile, nothing went back."""
     pid = pid_of(waybill, victim)
+    watch = waybill.start("audit", "--watch", "--json")
+    wait_until_told(watch, "watching")
     load = waybill.start("load", "--rate", "30", "--duration", "12", "--json")
-    assert load.stderr is not None
-    for line in load.stderr:
-        if line.startswith("offering"):
-            break
+    wait_until_told(load, "offering")
     os.kill(pid, signal.SIGKILL)
     out, err = load.communicate(timeout=240)
     assert load.returncode == 0, err + out[-4000:]
     assert not psutil.pid_exists(pid) or pid_of(waybill, victim) != pid
+    watch.send_signal(signal.SIGTERM)
+    out, err = watch.communicate(timeout=120)
+    assert watch.returncode == 0, err + out[-4000:]
+    assert [each["id"] for each in json.loads(out)["invariants"] if each["ok"] is not True] == []
 
 
 def test_the_key_that_signs_tokens_is_changed_while_orders_flow_and_none_is_refused(waybill: Waybill) -> None:
     load = waybill.start("load", "--rate", "20", "--duration", "6", "--warm-up", "1", "--json")
-    assert load.stderr is not None
-    for line in load.stderr:
-        if "offering" in line:
-            break
+    wait_until_told(load, "offering")
     changed = waybill("token", "--rotate-key", "--json").data
     out, err = load.communicate(timeout=240)
     assert load.returncode == 0, err + out[-4000:]

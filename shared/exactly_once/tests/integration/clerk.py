@@ -26,9 +26,9 @@ from exactly_once import KafkaSettings
 
 
 async def configure(stage: Stage, topic: str, name: str, value: str) -> None:
-    """Set one setting of a topic."""
+    """Set one setting of a topic, by the name that the brokers know."""
     entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, stage.name(topic), incremental_configs=[entry])
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
     await settled(stage.admin.incremental_alter_configs([resource]))
 
 

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.integration
 
 Eventually = Callable[..., Awaitable[None]]
 ATTEMPTS = 3
+MIN_ISR = "min.insync.replicas"
 ANY_PORT = 18_000  # the stack that is there keeps its own
 
 
@@ -61,11 +62,11 @@ async def test_a_record_larger_than_its_topic_takes_is_waited_for(stage: Stage, 
         await stage.put(*named("before", inputs(12)))
         await stage.at_rest()
         failed = attempts()
-        await configure(stage, "totalled", "max.message.bytes", "2500")
+        await configure(stage, stage.name("totalled"), "max.message.bytes", "2500")
         large = Row(secrets.token_urlsafe(1_950), 20, "large")  # 2,600 characters, which do not compress
         await stage.put(large, *named("behind", inputs(12, seed=2)))
         await nothing_moves(stage, eventually, failed)
-        await configure(stage, "totalled", "max.message.bytes", "1000000")
+        await configure(stage, stage.name("totalled"), "max.message.bytes", "1000000")
         await stage.at_rest()
     assert await stage.verdict() == []
 
@@ -73,12 +74,27 @@ async def test_a_record_larger_than_its_topic_takes_is_waited_for(stage: Stage, 
 @pytest.mark.parametrize("stage", [3], indirect=True)
 async def test_a_topic_with_too_few_replicas_is_waited_for(stage: Stage, eventually: Eventually) -> None:
     """With a broker asleep. A topic with fewer replicas than it asks for would not do: Kafka then asks for those."""
+    await what_has_too_few_replicas_is_waited_for(stage, eventually, stage.name("totalled"))
+
+
+@pytest.mark.parametrize("stage", [3], indirect=True)
+@pytest.mark.parametrize("log", ["__transaction_state", "__consumer_offsets"])
+async def test_a_log_of_kafkas_own_with_too_few_replicas_is_waited_for(
+    stage: Stage, eventually: Eventually, log: str
+) -> None:
+    try:
+        await what_has_too_few_replicas_is_waited_for(stage, eventually, log)
+    finally:
+        await configure(stage, log, MIN_ISR, "2")
+
+
+async def what_has_too_few_replicas_is_waited_for(stage: Stage, eventually: Eventually, topic: str) -> None:
     async with stage.running():
         await stage.put(*named("before", inputs(12)))
         await stage.at_rest()
-        await configure(stage, "totalled", "min.insync.replicas", "3")
+        await configure(stage, topic, MIN_ISR, "3")
         async with without_a_broker(stage):
-            await eventually(lambda: in_sync(stage, "totalled") == {2})
+            await eventually(lambda: in_sync(stage, topic) == {2})
             failed = attempts()
             await stage.put(*named("behind", inputs(12, seed=2)))
             await nothing_moves(stage, eventually, failed)
@@ -87,10 +103,9 @@ async def test_a_topic_with_too_few_replicas_is_waited_for(stage: Stage, eventua
 
 
 def in_sync(stage: Stage, topic: str) -> set[int]:
-    """How many replicas of the topic's partitions are in sync."""
-    name = stage.name(topic)
-    found = patiently(lambda: stage.admin.list_topics(name, timeout=6))
-    return {len(each.isrs) for each in found.topics[name].partitions.values()}
+    """How many replicas of a topic's partitions are in sync."""
+    found = patiently(lambda: stage.admin.list_topics(topic, timeout=6))
+    return {len(each.isrs) for each in found.topics[topic].partitions.values()}
 
 
 @asynccontextmanager
