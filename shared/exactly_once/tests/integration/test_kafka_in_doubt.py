@@ -22,6 +22,7 @@ pytestmark = pytest.mark.integration
 
 Eventually = Callable[..., Awaitable[None]]
 ATTEMPTS = 3
+MINUTES = pytest.mark.nightly  # the broker that wakes up takes two to write the markers of what was aborted
 MIN_ISR = "min.insync.replicas"
 ANY_PORT = 18_000  # the stack that is there keeps its own
 
@@ -78,7 +79,7 @@ async def test_a_topic_with_too_few_replicas_is_waited_for(stage: Stage, eventua
 
 
 @pytest.mark.parametrize("stage", [3], indirect=True)
-@pytest.mark.parametrize("log", ["__transaction_state", "__consumer_offsets"])
+@pytest.mark.parametrize("log", ["__transaction_state", pytest.param("__consumer_offsets", marks=MINUTES)])
 async def test_a_log_of_kafkas_own_with_too_few_replicas_is_waited_for(
     stage: Stage, eventually: Eventually, log: str
 ) -> None:
