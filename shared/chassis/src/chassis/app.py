@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis import health, logs, problems, tracing
-from chassis.database import Database
+from chassis.database import Database, workers_engine
 from chassis.edge import Edge
 from chassis.limiting import Allowance, Backlog
 from chassis.publishing import Publisher
@@ -116,9 +116,9 @@ async def _lifespan(app: FastAPI, settings: ServiceSettings, parts: Parts) -> As
 async def _start_workers(app: FastAPI, settings: ServiceSettings, parts: Parts, opened: AsyncExitStack) -> None:
     """Open what the loop and the relay need, and run them; HTTP answers meanwhile, and says that it is not ready."""
     start: Start = app.state.workers["start"]
-    database = Database(settings, WORKERS_CONNECTIONS)
-    opened.push_async_callback(database.close)
-    await start.patiently(lambda: _ask(database.engine))
+    engine = workers_engine(settings, WORKERS_CONNECTIONS)
+    opened.push_async_callback(engine.dispose)
+    await start.patiently(lambda: _ask(engine))
     kafka = KafkaSettings(
         bootstrap=settings.kafka_bootstrap,
         user=settings.kafka_user,
@@ -134,19 +134,17 @@ async def _start_workers(app: FastAPI, settings: ServiceSettings, parts: Parts, 
         lambda: Codec.open(registry, source, emits=emits, handles=processor.handlers, prefix=kafka.prefix)
     )
     if parts.publishes:
-        relay = Relay(settings.service, engine=database.engine, kafka=kafka)
+        relay = Relay(settings.service, engine=engine, kafka=kafka)
         outbox = Outbox(codec)
         backlog = Backlog(app.state.database, outbox, settings.outbox_most_rows)
         app.state.publisher = Publisher(app.state.database, outbox, relay, backlog)
         app.state.workers["relay"] = Running("relay", relay)
         if parts.sweeps:
-            sweeper = Sweeper(parts.sweeps, engine=database.engine, outbox=outbox, relay=relay)
+            sweeper = Sweeper(parts.sweeps, engine=engine, outbox=outbox, relay=relay)
             app.state.workers["sweeps"] = Running("sweeps", sweeper)
     if parts.processor is not None:
         resources = await opened.enter_async_context(parts.resources(settings)) if parts.resources else []
-        loop = Loop(
-            processor, engine=database.engine, kafka=kafka, codec=codec, instance=settings.instance, resources=resources
-        )
+        loop = Loop(processor, engine=engine, kafka=kafka, codec=codec, instance=settings.instance, resources=resources)
         app.state.workers["loop"] = Running("loop", loop)
 
 
