@@ -13,9 +13,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis import health, logs, problems, tracing
-from chassis.database import Database, workers_engine
+from chassis.database import Database, workers_pool
 from chassis.edge import Edge
 from chassis.limiting import Allowance, Backlog
+from chassis.pruning import Prune, Pruner
 from chassis.publishing import Publisher
 from chassis.settings import ServiceSettings
 from chassis.sweeping import Sweep, Sweeper
@@ -38,6 +39,7 @@ class Parts:
     routers: Iterable[APIRouter] = ()
     publishes: Iterable[type[Event]] = ()
     sweeps: Iterable[Sweep] = ()
+    prunes: Iterable[Prune] = ()
     resources: Resources | None = None
     state: dict[str, Any] = field(default_factory=dict)
 
@@ -46,8 +48,8 @@ def create_app(settings: ServiceSettings, **parts: Any) -> FastAPI:
     """Make a service from its parts (see `Parts`).
 
     `processor` consumes; `publishes` names the events that go out by the outbox, which is what it needs an outbox
-    and a relay for, `sweeps` find the commands among them that time makes due; `resources` opens what its calls ask
-    for by type; `state` is put into the app's state.
+    and a relay for, `sweeps` find the commands among them that time makes due; `prunes` delete what is kept no longer;
+    `resources` opens what its calls ask for by type; `state` is put into the app's state.
     """
     known = Parts(**parts)
     app = FastAPI(
@@ -116,7 +118,7 @@ async def _lifespan(app: FastAPI, settings: ServiceSettings, parts: Parts) -> As
 async def _start_workers(app: FastAPI, settings: ServiceSettings, parts: Parts, opened: AsyncExitStack) -> None:
     """Open what the loop and the relay need, and run them; HTTP answers meanwhile, and says that it is not ready."""
     start: Start = app.state.workers["start"]
-    engine = workers_engine(settings, WORKERS_CONNECTIONS)
+    engine = workers_pool(settings, WORKERS_CONNECTIONS)
     opened.push_async_callback(engine.dispose)
     await start.patiently(lambda: _ask(engine))
     kafka = KafkaSettings(
@@ -142,6 +144,8 @@ async def _start_workers(app: FastAPI, settings: ServiceSettings, parts: Parts, 
         if parts.sweeps:
             sweeper = Sweeper(parts.sweeps, engine=engine, outbox=outbox, relay=relay)
             app.state.workers["sweeps"] = Running("sweeps", sweeper)
+    if parts.prunes:
+        app.state.workers["pruning"] = Running("pruning", Pruner(parts.prunes, engine=engine))
     if parts.processor is not None:
         resources = await opened.enter_async_context(parts.resources(settings)) if parts.resources else []
         loop = Loop(processor, engine=engine, kafka=kafka, codec=codec, instance=settings.instance, resources=resources)

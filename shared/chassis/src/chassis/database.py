@@ -31,7 +31,7 @@ class Database:
 
     def __init__(self, settings: ServiceSettings) -> None:
         """Prepare a pool of as many connections as the settings say; none is opened yet."""
-        self.engine = _engine(settings, settings.postgres_pool, WAIT_S, LOCK_PATIENCE_S)
+        self.engine = _pool(settings, settings.postgres_pool, WAIT_S, LOCK_PATIENCE_S)
         self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")  # no BEGIN, no ROLLBACK to wait for
         self._waiting = 0
 
@@ -73,12 +73,12 @@ class Database:
             self._waiting -= 1
 
 
-def workers_engine(settings: ServiceSettings, connections: int) -> AsyncEngine:
-    """Return an engine for the loop and the relay: their transactions are larger, and nobody waits for an answer."""
-    return _engine(settings, connections, WORKERS_PATIENCE_S, WORKERS_LOCK_PATIENCE_S)
+def workers_pool(settings: ServiceSettings, connections: int) -> AsyncEngine:
+    """Return connections for the loop and the relay: their transactions are larger, and nobody waits for an answer."""
+    return _pool(settings, connections, WORKERS_PATIENCE_S, WORKERS_LOCK_PATIENCE_S)
 
 
-def _engine(settings: ServiceSettings, connections: int, wait_s: float, lock_patience_s: float) -> AsyncEngine:
+def _pool(settings: ServiceSettings, connections: int, wait_s: float, lock_patience_s: float) -> AsyncEngine:
     engine = create_async_engine(
         settings.postgres_url(),
         pool_size=connections,

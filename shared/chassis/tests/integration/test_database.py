@@ -114,8 +114,7 @@ async def test_who_finds_no_connection_in_time_is_refused_and_where_many_wait_at
 async def test_a_connection_that_the_server_closed_as_it_lay_idle_costs_no_request(shop: Database) -> None:
     backend = await ask(shop)
     os.kill(backend, signal.SIGTERM)
-    while psutil.pid_exists(backend):
-        await asyncio.sleep(0.01)
+    await asyncio.to_thread(psutil.wait_procs, [psutil.Process(backend)], 10)
     await asyncio.sleep(0.1)
     assert await ask(shop) != backend
 
