@@ -22,7 +22,7 @@ from chassis.settings import ServiceSettings
 from chassis.sweeping import Sweep, Sweeper
 from chassis.tokens import Tokens
 from chassis.workers import Running, Start
-from exactly_once import Codec, Event, KafkaSettings, Loop, Outbox, Processor, Registry, Relay
+from exactly_once import Codec, Event, Loop, Outbox, Processor, Registry, Relay
 from exactly_once.transactions import transaction
 
 STARTUP_FAILED = 3
@@ -102,8 +102,9 @@ class _Server(uvicorn.Server):
 async def _lifespan(app: FastAPI, settings: ServiceSettings, parts: Parts) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         app.state.stopping = asyncio.Event()
-        app.state.database = database = Database(settings)
-        stack.push_async_callback(database.close)
+        if settings.postgres_host:
+            app.state.database = database = Database(settings)
+            stack.push_async_callback(database.close)
         app.state.tokens = Tokens(settings)
         app.state.allowance = Allowance(settings.customer_requests_per_second)
         if parts.processor is not None or parts.publishes:
@@ -121,13 +122,7 @@ async def _start_workers(app: FastAPI, settings: ServiceSettings, parts: Parts, 
     engine = workers_pool(settings, WORKERS_CONNECTIONS)
     opened.push_async_callback(engine.dispose)
     await start.patiently(lambda: _ask(engine))
-    kafka = KafkaSettings(
-        bootstrap=settings.kafka_bootstrap,
-        user=settings.kafka_user,
-        password=settings.kafka_password_file.read_text().strip(),
-        ca_file=settings.kafka_ca_file,
-        prefix=settings.names.prefix,
-    )
+    kafka = settings.kafka()
     registry = await opened.enter_async_context(Registry(settings.registry_url))
     processor = parts.processor or Processor(settings.service)
     emits = processor.emits | frozenset(parts.publishes)

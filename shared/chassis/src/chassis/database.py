@@ -85,6 +85,7 @@ def _pool(settings: ServiceSettings, connections: int, wait_s: float, lock_patie
         max_overflow=0,  # a queue that grows answers nobody in time
         pool_timeout=wait_s,
         pool_pre_ping=False,
+        hide_parameters=True,  # an error's text ends in logs and dead letters, where nobody's data belongs
         connect_args={
             "timeout": WORKERS_PATIENCE_S,
             "command_timeout": WORKERS_PATIENCE_S,
