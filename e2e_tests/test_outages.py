@@ -1,8 +1,6 @@
 """PostgreSQL and Kafka are taken away from under customers who go on ordering, and given back."""
 
 import asyncio
-import os
-import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -76,22 +74,22 @@ async def assert_soon_and_in_plain_words(crowd: Crowd, orders: list[Order]) -> N
 
 
 @contextmanager
-def frozen(waybill: Waybill, name: str) -> Iterator[None]:
-    """Stop a process and its children where they are."""
-    root = psutil.Process(pid_of(waybill, name))
-    pids = [root.pid, *(each.pid for each in root.children(recursive=True))]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+def frozen(root: psutil.Process) -> Iterator[None]:
+    """Stop a process where it is, and then its children, of which there will be no more."""
+    root.suspend()
+    children = root.children(recursive=True)
+    for child in children:
+        child.suspend()
     try:
         yield
     finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+        for process in (*children, root):
+            process.resume()
 
 
-def pid_of(waybill: Waybill, name: str) -> int:
-    processes = waybill("status", "--json").data["processes"]
-    return int(next(each["pid"] for each in processes if each["name"] == name))
+async def process_of(waybill: Waybill, name: str) -> psutil.Process:
+    processes = (await asyncio.to_thread(waybill, "status", "--json")).data["processes"]
+    return psutil.Process(next(each["pid"] for each in processes if each["name"] == name))
 
 
 async def test_postgresql_that_is_stopped_is_told_soon_and_nothing_accepted_is_lost(
@@ -111,10 +109,10 @@ async def test_postgresql_that_is_stopped_is_told_soon_and_nothing_accepted_is_l
 
 
 async def test_postgresql_that_is_killed_comes_back_by_itself(running: Waybill, crowd: Crowd) -> None:
-    pid = await asyncio.to_thread(pid_of, running, "postgres")
+    postgres = await process_of(running, "postgres")
     async with crowd.ordering(RATE) as orders:
         await until_accepted(orders)
-        os.kill(pid, signal.SIGKILL)
+        postgres.kill()
         await until_refused(orders)
         await until_accepted(orders)
     await assert_soon_and_in_plain_words(crowd, orders)
@@ -122,9 +120,10 @@ async def test_postgresql_that_is_killed_comes_back_by_itself(running: Waybill, 
 
 
 async def test_postgresql_that_is_frozen_holds_no_request_for_long(running: Waybill, crowd: Crowd) -> None:
+    postgres = await process_of(running, "postgres")
     async with crowd.ordering(RATE) as orders:
         await until_accepted(orders)
-        with frozen(running, "postgres"):
+        with frozen(postgres):
             await until_refused(orders)
             status, why = await crowd.ready()
             await asyncio.sleep(OUTAGE_S)
