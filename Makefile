@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 MEMBERS := $(wildcard shared/*/pyproject.toml services/*/pyproject.toml infra/*/pyproject.toml)
 EDITABLE := $(foreach member,$(MEMBERS),-e ./$(dir $(member)))
-PACKAGES := waybill $(foreach member,accounting chassis checkout contracts exactly-once fulfillment inventory payment-gateway,waybill-$(member))
+PACKAGES := waybill $(foreach member,accounting chassis checkout contracts exactly-once fulfillment inventory letters payment-gateway,waybill-$(member))
 
 .PHONY: help setup lock check openapi test coverage nightly mutants bench up down status demo audit
 

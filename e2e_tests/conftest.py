@@ -7,6 +7,7 @@ import pytest
 from waybill.driver import Waybill
 from waybill.testing import forget, free_base_port
 
+OUTBOX_MOST_ROWS = "400"  # so that an outage of Kafka reaches it within seconds
 LAST = "test_down_leaves_no_process_behind"
 
 
@@ -17,7 +18,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def waybill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Waybill]:
-    command = Waybill(tmp_path_factory.mktemp("e2e"), free_base_port())
+    command = Waybill(tmp_path_factory.mktemp("e2e"), free_base_port(), WAYBILL_OUTBOX_MOST_ROWS=OUTBOX_MOST_ROWS)
     yield command
     ended = command("down")
     assert ended.code == 0, ended.err

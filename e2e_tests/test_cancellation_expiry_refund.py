@@ -13,12 +13,10 @@ from typing import Any
 import aiohttp
 import asyncpg
 import pytest
-from confluent_kafka import Producer
 
-from exactly_once.redrive import Redriven, redriven
 from waybill.audit import audit
-from waybill.audit.kafka import Topics
 from waybill.customers import Shop
+from waybill.dlq.office import Office, states
 from waybill.local.launch import services
 from waybill.placing import Placed, Purchase, place_in_order
 from waybill.stack import Stack
@@ -115,24 +113,19 @@ class House:
         finally:
             await connection.close()
 
-    async def letters(self, service: str, why: str) -> list[Redriven]:
-        """Return what redrives a service's dead letters of this reason."""
-        topics = Topics(self.stack)
-        bounds = await asyncio.to_thread(topics.bounds)
-        ends = {partition: each for partition, each in bounds.items() if partition[0] == f"{service}.dead-letters"}
-        found = await asyncio.to_thread(topics.committed_records, ends)
-        return [
-            redriven(each.key, each.value, tuple(each.headers.items()))
-            for each in found
-            if each.headers["dlq_why"].decode() == why
-        ]
+    async def letters(self, service: str, why: str) -> list[str]:
+        """Return the ids of a service's dead letters of this reason."""
+        found = await asyncio.to_thread(lambda: list(Office(self.stack).letters(group=service)))
+        return [each["id"] for each in found if each["why"] == why]
 
-    def redrive(self, letter: Redriven) -> None:
-        """Send a dead letter's record to its topic again, as the operator."""
-        producer = Producer({**self.stack.kafka_client("operator"), "enable.idempotence": True})
-        topic = self.stack.names.topic(letter.topic)
-        producer.produce(topic, letter.value, letter.key, letter.partition, headers=list(letter.headers))
-        assert producer.flush(30) == 0
+    async def redrive(self, letter_id: str) -> None:
+        """Send a dead letter back, as an operator does."""
+        assert await asyncio.to_thread(Office(self.stack).redrive, letter_id) is None
+
+    async def letter_is(self, letter_id: str) -> str:
+        """Return what became of a dead letter."""
+        found = await asyncio.to_thread(Office(self.stack).letter, letter_id)
+        return (await states(self.stack, [found]))[letter_id]
 
     async def _ask(self, method: str, path: str, customer: str) -> tuple[int, dict[str, Any]]:
         url = f"{self.stack.services['checkout'][0]}/v1/orders/{path}"
@@ -160,7 +153,7 @@ async def house(namespaced_stack: Stack) -> AsyncIterator[House]:
     """A house with all its services open; each test leaves it so."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         house = House(namespaced_stack, monkeypatch)
-        await house.open("checkout", "inventory", "accounting", "fulfillment")
+        await house.open("checkout", "inventory", "accounting", "fulfillment", "letters")
         async with Shop(house.stack) as door:
             await door.stock({"cup": (PRICE, 1_000), "rare": (PRICE, UNITS)})
         yield house
@@ -248,11 +241,13 @@ async def test_a_payment_that_ended_as_a_dead_letter_and_was_redriven_twice_ship
     await house.execute("inventory", mend, order_id, "held")
 
     (letter,) = await house.letters("inventory", why)
-    house.redrive(letter)
-    house.redrive(letter)
+    assert await house.letter_is(letter) == "open"
+    await house.redrive(letter)
+    await house.redrive(letter)
 
     await house.becomes(order_id, "shipped")
-    house.redrive(letter)
+    await house.redrive(letter)
+    assert await house.letter_is(letter) == "answered"
     assert f"an open dead letter: {order_id}" in next(line.note for line in held.invariants if line.id == "10")
     assert await house.shipments(order_id) == 1
     assert await house.money(order_id) == [("capture", PRICE)]

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.e2e
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 SOME_CASES, MANY_CASES = "15", "300"
 OTHERS = r"/health/|/metrics|/events$"  # events may never end; test_reads.py reads them
+WHO = [("checkout", ["--customer", "fuzz"]), ("inventory", ["--operator"]), ("letters", ["--operator"])]
 OUGHT_TO_BE_ACCEPTED = "positive_data_acceptance"  # no: nobody can order a sku that does not exist
 
 
@@ -32,13 +33,13 @@ def asked(waybill: Waybill, tmp_path: Path, service: str, who: list[str], cases:
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(("service", "who"), [("checkout", ["--customer", "fuzz"]), ("inventory", ["--operator"])])
+@pytest.mark.parametrize(("service", "who"), WHO)
 def test_a_service_answers_as_its_document_says(running: Waybill, tmp_path: Path, service: str, who: list[str]) -> None:
     assert asked(running, tmp_path, service, who, SOME_CASES) == ""
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize(("service", "who"), [("checkout", ["--customer", "fuzz"]), ("inventory", ["--operator"])])
+@pytest.mark.parametrize(("service", "who"), WHO)
 def test_a_service_answers_as_its_document_says_at_length(
     running: Waybill, tmp_path: Path, service: str, who: list[str]
 ) -> None:

@@ -10,9 +10,10 @@ import importlib
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 
-SERVICES = ("checkout", "inventory")
+SERVICES = ("checkout", "inventory", "letters", "payment_gateway")
 FOLDER = Path(__file__).parents[2] / "docs" / "openapi"
 SOMEWHERE = {
     "WAYBILL_HTTP_PORT": "1",
@@ -26,8 +27,11 @@ SOMEWHERE = {
 
 def described(service: str) -> str:
     """Return a service's description; nothing is started, and nothing connected to."""
-    os.environ.update(SOMEWHERE, WAYBILL_SERVICE=service)
-    app = importlib.import_module(f"{service}.main").app
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as keys:
+        keys.write('{"nobody": "a key"}')
+        keys.flush()
+        os.environ.update(SOMEWHERE, WAYBILL_SERVICE=service, WAYBILL_GATEWAY_KEYS_FILE=keys.name)
+        app = importlib.import_module(f"{service}.main").app
     return json.dumps(app.openapi(), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 

@@ -27,6 +27,10 @@ COMMANDS = {
     "provision": Command(
         "waybill.provision.command", "Make topics, users, permissions, databases and schemas as the contracts say."
     ),
+    "dlq": Command(
+        "waybill.dlq.command",
+        "List dead letters, show one with its record, or send some back once their cause is mended.",
+    ),
     "token": Command("waybill.token.command", "Print a token for a customer or for an operator."),
     "demo": Command(
         "waybill.demo.command",

@@ -269,6 +269,17 @@ def test_an_answered_order_that_is_not_there_is_found(shop: Rehearsal) -> None:
     assert failed(shop) == {"9": {"gone"}}
 
 
+def test_only_an_order_so_old_that_its_key_is_forgotten_may_have_none(shop: Rehearsal) -> None:
+    shop.keys.remove(("c1", "key-o1", "o1"))  # at 0 s
+    shop.keys.remove(("c2", "key-o4", "o4"))  # at 30 s
+    told = [Answer("c1", "key-o1", "o1"), Answer("c2", "key-o4", "o4")]
+    evidence = shop.evidence()
+    later = replace(evidence, answers=told, tables=replace(evidence.tables, keys_since_us=20_000_000))
+
+    assert {violation.subject for violation in findings(later)["9"].violations} == {"o4"}
+    assert {violation.subject for violation in findings(evidence)["9"].violations} == {"o1", "o4"}
+
+
 def test_two_keys_for_one_order_are_found(shop: Rehearsal) -> None:
     shop.keys.append(("c1", "again", "o1"))
 

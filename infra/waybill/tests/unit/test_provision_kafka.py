@@ -20,7 +20,7 @@ def test_an_empty_cluster_needs_every_topic_user_and_permission() -> None:
     differs = difference(WANTED, NOTHING)
     assert differs.new_topics == WANTED.topics
     assert differs.new_users == {
-        f"t1.{user}" for user in ("checkout", "inventory", "accounting", "fulfillment", "auditor")
+        f"t1.{user}" for user in ("checkout", "inventory", "accounting", "fulfillment", "auditor", "letters")
     }
     assert differs.new_acls == WANTED.acls
     assert not differs.extra_acls

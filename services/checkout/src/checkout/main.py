@@ -3,12 +3,17 @@
 import chassis
 from checkout import api, reads
 from checkout.handlers import processor
+from checkout.keys import forget_keys
 from checkout.settings import Settings
 from contracts import OrderCancelled, OrderPlaced
 
 settings = Settings()  # the environment fills it
 app = chassis.create_app(
-    settings, processor=processor, routers=[api.router, reads.router], publishes=[OrderPlaced, OrderCancelled]
+    settings,
+    processor=processor,
+    routers=[api.router, reads.router],
+    publishes=[OrderPlaced, OrderCancelled],
+    prunes=[forget_keys],
 )
 
 if __name__ == "__main__":

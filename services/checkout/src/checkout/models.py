@@ -51,9 +51,10 @@ class OrderLineRow(Tables, table=True):
 
 
 class IdempotencyKey(Tables, table=True):
-    """Which order a customer's key stands for."""
+    """Which order a customer's key stands for; keys.py says for how long."""
 
     __tablename__ = "idempotency_keys"
+    __table_args__ = (Index("idempotency_keys_by_age", "created_at"),)
 
     customer_id: str = Field(primary_key=True)
     key: str = Field(primary_key=True)

@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple
 from uuid import UUID
 
 import structlog
-from asyncpg import InterfaceError, PostgresError
+from asyncpg import PostgresError
 from fastapi import Depends, Request
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -16,6 +16,7 @@ from chassis.database import Database
 from checkout import store
 from checkout.domain import ENDS
 from contracts import OrderStatus
+from exactly_once.transactions import AWAY
 
 LOOK_EVERY_S = 0.25
 
@@ -96,7 +97,7 @@ class Watch:
         try:
             async with self._database.statements() as connection:
                 found = await store.standings(connection, list(self._watched))
-        except (SQLAlchemyError, PostgresError, InterfaceError, OSError) as error:  # whoever watches goes on watching
+        except (*AWAY, SQLAlchemyError, PostgresError) as error:  # whoever watches goes on watching
             log.warning("watch.blind", error=type(error).__name__)
             return
         for order_id, status, cancellation in found:

@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import asyncpg
@@ -52,6 +52,18 @@ def open_checkout(migrated: Stack) -> Opened:
 @pytest.fixture(scope="module")
 def signer(migrated: Stack) -> Signer:
     return Signer(migrated)
+
+
+@pytest.fixture
+def order(signer: Signer) -> Callable[..., Awaitable[httpx.Response]]:
+    """Order a cup under a key."""
+
+    async def order(client: httpx.AsyncClient, key: str, *, customer: str = "anna") -> httpx.Response:
+        headers = {"Authorization": f"Bearer {signer.customer(customer)}", "Idempotency-Key": key}
+        body = {"lines": [{"sku": "cup", "quantity": 1}], "payment_token": "tok_ok"}
+        return await client.post("/v1/orders", headers=headers, json=body)
+
+    return order
 
 
 @pytest.fixture

@@ -13,15 +13,16 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis import health, logs, problems, tracing
-from chassis.database import Database
+from chassis.database import Database, workers_pool
 from chassis.edge import Edge
 from chassis.limiting import Allowance, Backlog
+from chassis.pruning import Prune, Pruner
 from chassis.publishing import Publisher
 from chassis.settings import ServiceSettings
 from chassis.sweeping import Sweep, Sweeper
 from chassis.tokens import Tokens
 from chassis.workers import Running, Start
-from exactly_once import Codec, Event, KafkaSettings, Loop, Outbox, Processor, Registry, Relay
+from exactly_once import Codec, Event, Loop, Outbox, Processor, Registry, Relay
 from exactly_once.transactions import transaction
 
 STARTUP_FAILED = 3
@@ -38,6 +39,7 @@ class Parts:
     routers: Iterable[APIRouter] = ()
     publishes: Iterable[type[Event]] = ()
     sweeps: Iterable[Sweep] = ()
+    prunes: Iterable[Prune] = ()
     resources: Resources | None = None
     state: dict[str, Any] = field(default_factory=dict)
 
@@ -46,8 +48,8 @@ def create_app(settings: ServiceSettings, **parts: Any) -> FastAPI:
     """Make a service from its parts (see `Parts`).
 
     `processor` consumes; `publishes` names the events that go out by the outbox, which is what it needs an outbox
-    and a relay for, `sweeps` find the commands among them that time makes due; `resources` opens what its calls ask
-    for by type; `state` is put into the app's state.
+    and a relay for, `sweeps` find the commands among them that time makes due; `prunes` delete what is kept no longer;
+    `resources` opens what its calls ask for by type; `state` is put into the app's state.
     """
     known = Parts(**parts)
     app = FastAPI(
@@ -100,8 +102,9 @@ class _Server(uvicorn.Server):
 async def _lifespan(app: FastAPI, settings: ServiceSettings, parts: Parts) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         app.state.stopping = asyncio.Event()
-        app.state.database = database = Database(settings)
-        stack.push_async_callback(database.close)
+        if settings.postgres_host:
+            app.state.database = database = Database(settings)
+            stack.push_async_callback(database.close)
         app.state.tokens = Tokens(settings)
         app.state.allowance = Allowance(settings.customer_requests_per_second)
         if parts.processor is not None or parts.publishes:
@@ -116,16 +119,10 @@ async def _lifespan(app: FastAPI, settings: ServiceSettings, parts: Parts) -> As
 async def _start_workers(app: FastAPI, settings: ServiceSettings, parts: Parts, opened: AsyncExitStack) -> None:
     """Open what the loop and the relay need, and run them; HTTP answers meanwhile, and says that it is not ready."""
     start: Start = app.state.workers["start"]
-    database = Database(settings, WORKERS_CONNECTIONS)
-    opened.push_async_callback(database.close)
-    await start.patiently(lambda: _ask(database.engine))
-    kafka = KafkaSettings(
-        bootstrap=settings.kafka_bootstrap,
-        user=settings.kafka_user,
-        password=settings.kafka_password_file.read_text().strip(),
-        ca_file=settings.kafka_ca_file,
-        prefix=settings.names.prefix,
-    )
+    engine = workers_pool(settings, WORKERS_CONNECTIONS)
+    opened.push_async_callback(engine.dispose)
+    await start.patiently(lambda: _ask(engine))
+    kafka = settings.kafka()
     registry = await opened.enter_async_context(Registry(settings.registry_url))
     processor = parts.processor or Processor(settings.service)
     emits = processor.emits | frozenset(parts.publishes)
@@ -134,19 +131,19 @@ async def _start_workers(app: FastAPI, settings: ServiceSettings, parts: Parts, 
         lambda: Codec.open(registry, source, emits=emits, handles=processor.handlers, prefix=kafka.prefix)
     )
     if parts.publishes:
-        relay = Relay(settings.service, engine=database.engine, kafka=kafka)
+        relay = Relay(settings.service, engine=engine, kafka=kafka)
         outbox = Outbox(codec)
         backlog = Backlog(app.state.database, outbox, settings.outbox_most_rows)
         app.state.publisher = Publisher(app.state.database, outbox, relay, backlog)
         app.state.workers["relay"] = Running("relay", relay)
         if parts.sweeps:
-            sweeper = Sweeper(parts.sweeps, engine=database.engine, outbox=outbox, relay=relay)
+            sweeper = Sweeper(parts.sweeps, engine=engine, outbox=outbox, relay=relay)
             app.state.workers["sweeps"] = Running("sweeps", sweeper)
+    if parts.prunes:
+        app.state.workers["pruning"] = Running("pruning", Pruner(parts.prunes, engine=engine))
     if parts.processor is not None:
         resources = await opened.enter_async_context(parts.resources(settings)) if parts.resources else []
-        loop = Loop(
-            processor, engine=database.engine, kafka=kafka, codec=codec, instance=settings.instance, resources=resources
-        )
+        loop = Loop(processor, engine=engine, kafka=kafka, codec=codec, instance=settings.instance, resources=resources)
         app.state.workers["loop"] = Running("loop", loop)
 
 

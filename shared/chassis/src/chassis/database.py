@@ -1,59 +1,110 @@
-"""A service's database: the transactions of its requests end here, and nowhere in a service."""
+"""A service's database: the transactions of its requests end here, in bounded time, and nowhere in a service."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
+import asyncpg
 from fastapi import Depends, Request
+from sqlalchemy import event
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from chassis.settings import ServiceSettings
 
-POOL_PATIENCE_S = 2.0
-STATEMENT_PATIENCE_S = 5.0
-LOCK_PATIENCE = "3s"  # below the transaction's own bound, which would cut the connection
+WAIT_S = 1.0  # for a connection, be it free or new: whoever waits longer is told to come again
+LONGEST_S = 1.5  # that a request may hold one
+MOST_WAITING = 200  # requests for a connection: one more is told so at once
+LOCK_PATIENCE_S = 1.0  # below LONGEST_S: a row that is taken is another answer than a database that is away
+WORKERS_PATIENCE_S = 5.0
+WORKERS_LOCK_PATIENCE_S = 3.0  # below the transaction's own bound, which would cut the connection
 
 
 class Database:
-    """One service's database."""
+    """One service's database, for its requests. Whatever happens to it, no request waits for it for long.
 
-    def __init__(self, settings: ServiceSettings, connections: int | None = None) -> None:
-        """Prepare a pool of so many connections, as the settings say where nothing is said; none is opened yet."""
-        self.engine: AsyncEngine = create_async_engine(
-            settings.postgres_url(),
-            pool_size=connections or settings.postgres_pool,
-            max_overflow=0,  # a queue that grows answers nobody in time: the pool's patience ends in a 503
-            pool_timeout=POOL_PATIENCE_S,
-            pool_pre_ping=False,
-            connect_args={
-                "timeout": STATEMENT_PATIENCE_S,
-                "command_timeout": STATEMENT_PATIENCE_S,
-                "server_settings": {
-                    "application_name": f"{settings.service}-{settings.instance}",
-                    "lock_timeout": LOCK_PATIENCE,
-                    "jit": "off",  # every statement here is short
-                },
-            },
-        )
-        self._autocommit = self.engine.execution_options(
-            isolation_level="AUTOCOMMIT"
-        )  # no BEGIN, no COMMIT to wait for
+    A connection that a request has held for LONGEST_S is cut: the statement under way fails at once, which cancelling
+    it would not do, since a server that is frozen does not answer that either.
+    """
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        """Prepare a pool of as many connections as the settings say; none is opened yet."""
+        self.engine = _pool(settings, settings.postgres_pool, WAIT_S, LOCK_PATIENCE_S)
+        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")  # no BEGIN or COMMIT to wait for
+        self._waiting = 0
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """Yield a connection; commit behind the block, roll back when it raises."""
-        async with self.engine.begin() as connection:
+        async with self._lent(self.engine) as connection, connection.begin():
             yield connection
 
     @asynccontextmanager
     async def statements(self) -> AsyncIterator[AsyncConnection]:
         """Yield a connection on which each statement is a transaction: it sees, or commits, all of its own."""
-        async with self._autocommit.connect() as connection:
+        async with self._lent(self._autocommit) as connection:
             yield connection
 
     async def close(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
+
+    @asynccontextmanager
+    async def _lent(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+        connection = await self._connected(engine)
+        driver: Any = connection.sync_connection.connection.driver_connection  # type: ignore[union-attr]  # it is open
+        cut = asyncio.get_running_loop().call_later(LONGEST_S, driver.terminate)
+        try:
+            yield connection
+        finally:
+            cut.cancel()
+            await asyncio.shield(connection.close())
+
+    async def _connected(self, engine: AsyncEngine) -> AsyncConnection:
+        if self._waiting >= MOST_WAITING:
+            raise PoolTimeoutError(f"{self._waiting} requests wait for a connection already")
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(WAIT_S):
+                return await engine.connect()
+        finally:
+            self._waiting -= 1
+
+
+def workers_pool(settings: ServiceSettings, connections: int) -> AsyncEngine:
+    """Return connections for the loop and the relay: their transactions are larger, and nobody waits for an answer."""
+    return _pool(settings, connections, WORKERS_PATIENCE_S, WORKERS_LOCK_PATIENCE_S)
+
+
+def _pool(settings: ServiceSettings, connections: int, wait_s: float, lock_patience_s: float) -> AsyncEngine:
+    engine = create_async_engine(
+        settings.postgres_url(),
+        pool_size=connections,
+        max_overflow=0,  # a queue that grows answers nobody in time
+        pool_timeout=wait_s,
+        pool_pre_ping=False,
+        hide_parameters=True,  # an error's text ends in logs and dead letters, where nobody's data belongs
+        connect_args={
+            "timeout": WORKERS_PATIENCE_S,
+            "command_timeout": WORKERS_PATIENCE_S,
+            "server_settings": {
+                "application_name": f"{settings.service}-{settings.instance}",
+                "lock_timeout": f"{lock_patience_s * 1000:.0f}ms",
+                "jit": "off",  # every statement here is short
+            },
+        },
+    )
+    event.listen(engine.sync_engine, "checkout", _refuse_a_closed_one)
+    return engine
+
+
+def _refuse_a_closed_one(adapted: Any, *_: object) -> None:
+    """Have the pool open a new connection where the server closed this one as it lay idle: no request pays for it."""
+    driver: asyncpg.Connection[Any] = adapted.driver_connection
+    if driver.is_closed():
+        raise DisconnectionError
 
 
 async def _database(request: Request) -> Database:

@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
 
-from chassis.database import TheDatabase
+from chassis.database import Database
 
 router = APIRouter(tags=["health"])
 
@@ -19,10 +19,11 @@ async def live() -> dict[str, bool]:
 
 
 @router.get("/health/ready")
-async def ready(request: Request, database: TheDatabase) -> JSONResponse:
+async def ready(request: Request) -> JSONResponse:
     """Tell whether the service does its work; 503 with the reason where it does not."""
     reasons = {name: worker.health() for name, worker in request.app.state.workers.items()}
-    reasons["database"] = await _ask(database)
+    if (database := getattr(request.app.state, "database", None)) is not None:
+        reasons["database"] = await _ask(database)
     why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items() if reason)
     status = HTTPStatus.SERVICE_UNAVAILABLE if why else HTTPStatus.OK
     return JSONResponse({"ready": not why, "why": why or None}, status)
@@ -34,7 +35,7 @@ async def metrics() -> Response:
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
-async def _ask(database: TheDatabase) -> str | None:
+async def _ask(database: Database) -> str | None:
     try:
         async with database.statements() as connection:
             await connection.execute(text("SELECT 1"))

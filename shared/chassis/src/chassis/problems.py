@@ -5,20 +5,19 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from asyncpg import InterfaceError, PostgresError
+from asyncpg import PostgresError
 from fastapi import FastAPI, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from chassis.problem_types import MEDIA_TYPE, SCHEMA
 from chassis.tracing import current_trace_id
 from exactly_once import RejectRecord, Retryable
-from exactly_once.transactions import is_bug
+from exactly_once.transactions import AWAY, is_bug
 
 RETRY_AFTER_S = 1
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
@@ -45,7 +44,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(RejectRecord, _too_large)
-    for passing in (PoolTimeoutError, InterfaceError, OSError, Retryable):
+    for passing in (*AWAY, Retryable):
         app.add_exception_handler(passing, _unavailable)
     for refused in (DBAPIError, PostgresError):
         app.add_exception_handler(refused, _database_error)

@@ -7,6 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import URL
 
 from contracts import Names
+from exactly_once import KafkaSettings
 
 
 class ServiceSettings(BaseSettings):
@@ -24,7 +25,7 @@ class ServiceSettings(BaseSettings):
     customer_requests_per_second: int = Field(50, gt=0, description="that change something, of one customer")
     outbox_most_rows: int = Field(50_000, gt=0, description="events that may wait; beyond them requests are refused")
 
-    postgres_host: str
+    postgres_host: str = Field(description="empty: the service has no database")
     postgres_port: int
     postgres_database: str
     postgres_user: str
@@ -51,6 +52,16 @@ class ServiceSettings(BaseSettings):
     def names(self) -> Names:
         """The names within this service's namespace."""
         return Names(self.namespace)
+
+    def kafka(self) -> KafkaSettings:
+        """Return how the service reaches Kafka; reads its password."""
+        return KafkaSettings(
+            bootstrap=self.kafka_bootstrap,
+            user=self.kafka_user,
+            password=self.kafka_password_file.read_text().strip(),
+            ca_file=self.kafka_ca_file,
+            prefix=self.names.prefix,
+        )
 
     def postgres_url(self) -> URL:
         """Return SQLAlchemy's URL of the service's database."""

@@ -1,15 +1,14 @@
 """Timers: a sweep finds what is due, marks it as told and puts its commands into the outbox, in one transaction."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from chassis.rounds import Rounds
 from exactly_once import Event, Outbox, Relay
 from exactly_once.envelope import Provenance
 from exactly_once.transactions import transaction
-from exactly_once.worker import Worker
 
 EVERY_S = 1.0
 MOST = 500  # commands a transaction: it must end well within the bounds that end a zombie's
@@ -26,24 +25,17 @@ class Due(NamedTuple):
 Sweep = Callable[[AsyncConnection, int], Awaitable[Sequence[Due]]]  # at most so many, marked as told
 
 
-class Sweeper(Worker):
+class Sweeper(Rounds):
     """Runs a service's sweeps each second. Every process of the service runs one: rows that one holds, others skip."""
 
     def __init__(self, sweeps: Iterable[Sweep], *, engine: AsyncEngine, outbox: Outbox, relay: Relay) -> None:
-        super().__init__("sweeps")
+        super().__init__("sweeps", EVERY_S)
         self._sweeps = list(sweeps)
         self._engine, self._outbox, self._relay = engine, outbox, relay
 
-    async def _work(self) -> None:
-        while not self._stopping.is_set():
-            found = [await self._run_sweep(sweep) for sweep in self._sweeps]
-            self._why = None
-            self._backoff.reset()
-            if max(found, default=0) < MOST:
-                await self._rest()
-
-    async def _close(self) -> None:
-        """Hold nothing between two sweeps."""
+    async def _go_round(self) -> bool:
+        found = [await self._run_sweep(sweep) for sweep in self._sweeps]
+        return max(found, default=0) >= MOST
 
     async def _run_sweep(self, sweep: Sweep) -> int:
         async with transaction(self._engine) as connection:
@@ -54,10 +46,3 @@ class Sweeper(Worker):
         if told:
             self._relay.wake()
         return len(told)
-
-    async def _rest(self) -> None:
-        try:
-            async with asyncio.timeout(EVERY_S):
-                await self._stopping.wait()
-        except TimeoutError:
-            return

@@ -25,13 +25,14 @@ from contracts.events import (
 from contracts.fields import OrderLine, OrderStatus, ReleaseReason, StockLine
 from contracts.money import Money
 from contracts.names import Names
-from contracts.permissions import AUDITOR, OPERATOR, USERS, Permission, permissions
+from contracts.permissions import AUDITOR, LETTERS, OPERATOR, USERS, Permission, permissions
 from contracts.topics import RELAYING, SERVICES, TOPICS, Topic, dead_letters, relay_progress
 
 __all__ = [
     "AUDITOR",
     "CONSUMES",
     "EVENTS",
+    "LETTERS",
     "OPERATOR",
     "RELAYING",
     "SERVICES",

@@ -5,11 +5,12 @@ from typing import Literal, NamedTuple
 
 from contracts.consumption import topics_consumed
 from contracts.names import Names
-from contracts.topics import RELAYING, SERVICES, TOPICS, relay_progress
+from contracts.topics import RELAYING, SERVICES, TOPICS, dead_letters, relay_progress
 
 AUDITOR = "auditor"
+LETTERS = "letters"  # reads every dead letter, and sends what operators redrive to where it came from
 OPERATOR = "operator"  # a super user by the brokers' configuration: no permission here names it
-USERS = (*SERVICES, AUDITOR)
+USERS = (*SERVICES, AUDITOR, LETTERS)
 CLUSTER = "kafka-cluster"  # Kafka's only name of that kind
 
 Resource = Literal["topic", "group", "transactional_id", "cluster"]
@@ -29,7 +30,7 @@ class Permission(NamedTuple):
 def permissions(names: Names) -> frozenset[Permission]:
     """Return every permission of a namespace, under the names that Kafka knows. What is not here is refused."""
     granted = {permission for service in SERVICES for permission in _of_service(names, service)}
-    return frozenset(granted.union(_of_auditor(names)))
+    return frozenset(granted.union(_of_auditor(names), _of_letters(names)))
 
 
 def _of_service(names: Names, service: str) -> Iterator[Permission]:
@@ -54,6 +55,14 @@ def _of_auditor(names: Names) -> Iterator[Permission]:
         yield Permission(user, "describe", "transactional_id", names.transactional_ids(service), prefixed=True)
     yield Permission(user, "describe", "group", names.group(AUDITOR))  # librdkafka asks for it, even to read by hand
     yield Permission(user, "describe", "cluster", CLUSTER)
+
+
+def _of_letters(names: Names) -> Iterator[Permission]:
+    user = names.user(LETTERS)
+    for service in SERVICES:
+        yield from _each(user, ("read", "describe"), "topic", names.topic(dead_letters(service)))
+    for topic in frozenset[str]().union(*map(topics_consumed, SERVICES)):
+        yield from _each(user, ("write", "describe"), "topic", names.topic(topic))
 
 
 def _each(user: str, operations: tuple[Operation, ...], resource: Resource, name: str) -> Iterator[Permission]:

@@ -13,12 +13,22 @@ def readers(topic: str) -> set[str]:
     return {it.user for it in DEFAULT if it[1:4] == ("read", "topic", topic)} - {"auditor"}
 
 
-def test_every_topic_has_its_owner_as_the_only_writer() -> None:
-    assert {topic.name: writers(topic.name) for topic in TOPICS} == {topic.name: {topic.owner} for topic in TOPICS}
+def test_every_topic_has_its_owner_as_the_only_writer_and_who_redrives_letters_where_somebody_consumes_it() -> None:
+    consumed = {topic for service in SERVICES for topic in topics_consumed(service)}
+    redriven = {topic.name: {"letters"} if topic.name in consumed else set() for topic in TOPICS}
+    expected = {topic.name: {topic.owner} | redriven[topic.name] for topic in TOPICS}
+    assert {topic.name: writers(topic.name) for topic in TOPICS} == expected
+
+
+def test_who_redrives_letters_reads_letters_and_nothing_else_and_joins_no_group() -> None:
+    letters = {it for it in DEFAULT if it.user == "letters"}
+    assert {it.name for it in letters if it.operation == "read"} == {f"{service}.dead-letters" for service in SERVICES}
+    assert {it.resource for it in letters} == {"topic"}
+    assert not {it.name for it in letters if it.operation == "write"} & {"orders.status", "inventory.relay"}
 
 
 def test_billing_is_written_by_accounting_read_by_those_who_need_it_and_closed_to_fulfillment() -> None:
-    assert writers("orders.billing") == {"accounting"}
+    assert writers("orders.billing") - {"letters"} == {"accounting"}
     assert readers("orders.billing") == {"inventory", "checkout"}
 
 

@@ -7,13 +7,12 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple, Self
 
 import fastavro
-from pydantic import ValidationError
 
 from exactly_once.avro import full_name
 from exactly_once.batch import Entry, Record
 from exactly_once.edge import Schemas
 from exactly_once.envelope import ID, MAX_ID_LENGTH, Headers, Provenance, headers_of, text_header
-from exactly_once.errors import RejectRecord
+from exactly_once.errors import RejectRecord, one_line
 from exactly_once.event import Event
 from exactly_once.redrive import redrive_of
 
@@ -101,7 +100,7 @@ class Codec:
         try:
             parsed: Any = fastavro.parse_schema(writer_schema)
         except Exception as error:  # noqa: BLE001  # whatever a foreign schema does to the parser: nobody can read with it
-            return _Reader(None, None, None, f"its schema is no Avro: {_one_line(error)}")
+            return _Reader(None, None, None, f"its schema is no Avro: {one_line(error)}")
         event_type = self._handles.get(parsed.get("name", "")) if isinstance(parsed, dict) else None
         return _Reader(event_type, parsed, event_type and fastavro.parse_schema(event_type.avro_schema()))
 
@@ -116,7 +115,7 @@ class Codec:
         try:
             event = self._decode(record)
         except Exception as error:  # noqa: BLE001  # whatever bytes do to the decoder: they stay undecodable
-            return undecodable.rejected("undecodable", f"{type(error).__name__}: {_one_line(error)}")
+            return undecodable.rejected("undecodable", f"{type(error).__name__}: {one_line(error)}")
         event_id = text_header(record.headers, ID)
         if event is not None and not (0 < len(event_id) <= MAX_ID_LENGTH and "\0" not in event_id):
             return undecodable.rejected("undecodable", f"the header {ID} is missing, too long or holds a zero byte")
@@ -149,11 +148,3 @@ def wire_id(value: bytes | None) -> int | None:
         return None
     schema_id: int = WIRE_HEADER.unpack_from(value)[1]
     return schema_id
-
-
-def _one_line(error: Exception) -> str:
-    if isinstance(error, ValidationError):  # its own text repeats the input, which may be secret
-        return "; ".join(
-            f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors(include_input=False)
-        )
-    return " ".join(str(error).split())[:500]

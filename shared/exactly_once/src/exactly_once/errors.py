@@ -10,6 +10,10 @@
 Anything else that a handler raises is a bug: three isolated attempts, then a dead letter of class `bug`.
 """
 
+from pydantic import ValidationError
+
+LONGEST_LINE = 500
+
 
 class ExactlyOnceError(Exception):
     """The root of the tree above."""
@@ -41,3 +45,11 @@ class Halted(ExactlyOnceError):
 
 class TooManyDeadLetters(Halted):
     """So much is rejected that the fault is more likely here than in the records."""
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error's text in one line, at most LONGEST_LINE long; never the input that a validation refused."""
+    if isinstance(error, ValidationError):  # its own text repeats that input, which may be secret
+        told = error.errors(include_input=False, include_context=False)
+        return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in told)[:LONGEST_LINE]
+    return " ".join(str(error).split())[:LONGEST_LINE]

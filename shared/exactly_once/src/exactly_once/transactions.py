@@ -13,6 +13,7 @@ from exactly_once.errors import Retryable
 
 BUG_CLASSES = ("22", "23", "42", "54")  # data, integrity, syntax, a limit of PostgreSQL: it is wrong and stays wrong
 PRIVILEGE = "42501"  # an operator can grant it
+AWAY = (InterfaceError, PoolTimeoutError, OSError, asyncio.IncompleteReadError)  # no answer, beside DBAPIError's
 
 
 @asynccontextmanager
@@ -28,7 +29,7 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         if is_bug(error):
             raise
         raise Retryable(f"PostgreSQL: {_sentence(error)}") from error
-    except (InterfaceError, PoolTimeoutError, OSError, asyncio.IncompleteReadError) as error:
+    except AWAY as error:
         raise Retryable(f"PostgreSQL: {_sentence(error)}") from error
 
 

@@ -101,6 +101,7 @@ class Tables:
 
     orders: Mapping[str, Order] = field(default_factory=dict)
     keys: Sequence[tuple[str, str, str]] = ()  # customer, idempotency key, order
+    keys_since_us: int = 0  # an order older than that may have lost its key
     prices: Mapping[str, tuple[int, str]] = field(default_factory=dict)  # checkout's copy
     products: Mapping[str, tuple[int, str]] = field(default_factory=dict)  # inventory's own
     stock: Mapping[str, Stock] = field(default_factory=dict)

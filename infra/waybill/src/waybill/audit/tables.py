@@ -24,6 +24,7 @@ async def of_checkout(connection: "Connection") -> Columns:
             for order_id, *columns, cancellation, withheld in orders
         },
         "keys": [tuple(row) for row in await connection.fetch(_KEYS)],
+        "keys_since_us": await connection.fetchval(_KEYS_SINCE),
         "prices": await _prices(connection),
     }
 
@@ -85,6 +86,9 @@ SELECT o.order_id::text, o.customer_id, o.status, o.total_minor, o.currency,
 FROM orders o LEFT JOIN idempotency_keys k USING (order_id)"""
 
 _KEYS = "SELECT customer_id, key, order_id::text FROM idempotency_keys"
+
+# Checkout promises a day; an order's time is noted by another clock, and a little before its key's.
+_KEYS_SINCE = "SELECT (extract(epoch FROM now() - interval '23 hours 59 minutes') * 1000000)::bigint"
 
 
 async def _lines(connection: "Connection", query: str) -> Mapping[str, Lines]:

@@ -25,7 +25,7 @@ async def services(stack: Stack, only: tuple[str, ...] = ()) -> AsyncIterator[St
             "gateway_url": f"http://{LOOPBACK}:{ports[shop.GATEWAY_SERVICE]}",
         }
     )
-    await asyncio.gather(*(_migrate(running, name) for name in ports))
+    await asyncio.gather(*(_migrate(running, name) for name in ports if name in shop.migrated()))
     runners = [Runner(shop.program(running, name, "1", port), stack.home) for name, port in ports.items()]
     keeping = [asyncio.create_task(runner.keep()) for runner in runners]
     try:

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 
+from contracts import SERVICES as WITH_DATABASE
 from waybill import secrets
 from waybill.local.layout import GATEWAY, LOOPBACK, SERVICES, Options
 from waybill.local.programs import Program, answers
@@ -19,6 +20,7 @@ KEPT = (
     "OTEL_TRACES_EXPORTER",
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "WAYBILL_LOG_LEVEL",
+    "WAYBILL_OUTBOX_MOST_ROWS",
     "WAYBILL_RESERVATION_TTL_S",
 )
 
@@ -52,7 +54,7 @@ def program(stack: Stack, service: str, instance: str, port: int) -> Program:
 
 def migrated() -> list[str]:
     """Return what has a database to migrate."""
-    return [GATEWAY_SERVICE, *SERVICES]
+    return [GATEWAY_SERVICE, *WITH_DATABASE]
 
 
 def migration_environment(stack: Stack, service: str) -> dict[str, str]:
@@ -82,7 +84,8 @@ def environment(stack: Stack, service: str, instance: str, port: int) -> dict[st
         "WAYBILL_KAFKA_PASSWORD_FILE": str(folder / f"kafka-{user}"),
         "WAYBILL_KAFKA_CA_FILE": str(stack.kafka_ca),
     }
-    return _kept() | own | kafka | _postgres(stack, service, names.role(service))
+    database = _postgres(stack, service, names.role(service)) if service in migrated() else {}
+    return _kept() | own | kafka | database
 
 
 def ensure_gateway_keys(stack: Stack) -> None:

@@ -25,7 +25,8 @@ def _keys(evidence: Evidence) -> Iterator[Violation]:
         if first != (customer, key):
             yield Violation(order_id, f"two idempotency keys name this order: {first[1]} and {key}")
     for order_id in evidence.tables.orders.keys() - owner.keys():
-        yield Violation(order_id, "no idempotency key names this order")
+        if _keeps_its_key(evidence, order_id):
+            yield Violation(order_id, "no idempotency key names this order")
 
 
 def _answers(evidence: Evidence) -> Iterator[Violation]:
@@ -34,5 +35,12 @@ def _answers(evidence: Evidence) -> Iterator[Violation]:
         order = evidence.tables.orders.get(answer.order_id)
         if order is None or order.customer_id != answer.customer_id:
             yield Violation(answer.order_id, f"was answered to customer {answer.customer_id}, who has no such order")
-        elif known.get((answer.customer_id, answer.idempotency_key)) != answer.order_id:
+        elif known.get((answer.customer_id, answer.idempotency_key)) != answer.order_id and _keeps_its_key(
+            evidence, answer.order_id
+        ):
             yield Violation(answer.order_id, f"was answered to key {answer.idempotency_key}, which names another order")
+
+
+def _keeps_its_key(evidence: Evidence, order_id: str) -> bool:
+    """Tell whether an order is so young that its key must still stand for it."""
+    return evidence.tables.orders[order_id].placed_at_us >= evidence.tables.keys_since_us

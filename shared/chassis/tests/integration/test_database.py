@@ -1,0 +1,127 @@
+"""A database that is full, frozen, or was started again, as the requests of a service meet it."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from asyncpg import PostgresError
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from chassis import ServiceSettings, database
+from chassis.database import LONGEST_S, WAIT_S, Database
+from exactly_once.transactions import AWAY, is_bug
+
+POOL = 3
+SLACK_S = 1.0  # of a machine that has much to do
+ENDS_IN_503 = (*AWAY, DBAPIError, PostgresError)
+
+
+@pytest.fixture
+async def shop(postgres: str, tmp_path: Path) -> AsyncIterator[Database]:
+    url = make_url(postgres)
+    password = tmp_path / "password"
+    password.write_text(url.password or "")
+    settings = ServiceSettings(
+        service="shop",
+        http_port=1,
+        postgres_host=url.host or "",
+        postgres_port=url.port or 0,
+        postgres_database=url.database or "",
+        postgres_user=url.username or "",
+        postgres_password_file=password,
+        postgres_pool=POOL,
+    )
+    opened = Database(settings)
+    yield opened
+    await opened.close()
+
+
+async def ask(shop: Database, statement: str = "SELECT pg_backend_pid()") -> int:
+    async with shop.transaction() as connection:
+        return int((await connection.execute(text(statement))).scalar_one())
+
+
+async def refused_after(shop: Database, statement: str = "SELECT 1") -> float:
+    """Return after how many seconds a request was refused, in a way that is answered with 503."""
+    began = time.monotonic()
+    with pytest.raises(ENDS_IN_503) as refused:
+        await ask(shop, statement)
+    assert not (isinstance(refused.value, DBAPIError | PostgresError) and is_bug(refused.value))
+    return time.monotonic() - began
+
+
+@contextmanager
+def frozen(backend: int) -> Iterator[None]:
+    """Stop a server where it is, all of its processes: it answers nobody, and refuses nobody either."""
+    server = psutil.Process(backend).parent()
+    assert server is not None
+    pids = [server.pid, *(each.pid for each in server.children())]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+async def test_a_frozen_database_holds_no_request_for_long_and_serves_again_once_it_wakes(shop: Database) -> None:
+    backend = await ask(shop)
+    under_way = [asyncio.create_task(refused_after(shop, "SELECT 1 FROM pg_sleep(0.3)")) for _ in range(POOL)]
+    await asyncio.sleep(0.2)
+    with frozen(backend):
+        waited = await asyncio.gather(*under_way, *(refused_after(shop) for _ in range(3 * POOL)))
+        later = await asyncio.gather(*(refused_after(shop) for _ in range(3 * POOL)))
+    assert max(waited) < LONGEST_S + SLACK_S
+    assert max(later) < WAIT_S + SLACK_S
+    assert await asyncio.gather(*(ask(shop, "SELECT 7") for _ in range(3 * POOL))) == [7] * 3 * POOL
+    assert shop.engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # a queue pool's
+
+
+async def test_a_statement_that_takes_too_long_is_cut_and_its_neighbours_are_not(shop: Database) -> None:
+    slow, _ = await asyncio.gather(refused_after(shop, "SELECT 1 FROM pg_sleep(30)"), ask(shop))
+    assert slow < LONGEST_S + SLACK_S
+    assert await ask(shop, "SELECT 7") == 7
+
+
+async def test_who_finds_no_connection_in_time_is_refused_and_where_many_wait_at_once(
+    shop: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "MOST_WAITING", 2)
+    for _ in range(POOL):
+        await ask(shop)
+    holding = [asyncio.create_task(ask(shop, "SELECT 1 FROM pg_sleep(1.3)")) for _ in range(POOL)]
+    await asyncio.sleep(0.1)
+    waiting = [asyncio.create_task(refused_after(shop)) for _ in range(2)]
+    await asyncio.sleep(0)
+    began = time.monotonic()
+    with pytest.raises(PoolTimeoutError, match="2 requests wait"):
+        await ask(shop)
+    assert time.monotonic() - began < 0.1
+    assert max(await asyncio.gather(*waiting)) < WAIT_S + SLACK_S
+    assert await asyncio.gather(*holding) == [1] * POOL
+    assert await ask(shop, "SELECT 7") == 7
+
+
+async def test_a_connection_that_the_server_closed_as_it_lay_idle_costs_no_request(shop: Database) -> None:
+    backend = await ask(shop)
+    os.kill(backend, signal.SIGTERM)
+    await asyncio.to_thread(psutil.wait_procs, [psutil.Process(backend)], 10)
+    await asyncio.sleep(0.1)
+    assert await ask(shop) != backend
+
+
+async def test_a_row_that_is_taken_is_told_from_a_database_that_is_away(shop: Database) -> None:
+    async with shop.transaction() as holder:
+        await holder.execute(text("SELECT pg_advisory_xact_lock(1)"))
+        with pytest.raises(DBAPIError) as refused:
+            await ask(shop, "SELECT 1 FROM pg_advisory_xact_lock(1)")
+        assert getattr(refused.value.orig, "sqlstate", "") == "55P03"
