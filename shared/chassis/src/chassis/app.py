@@ -9,20 +9,30 @@ from typing import Any
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chassis import health, logs, problems, tracing
 from chassis.database import Database
 from chassis.edge import Edge
 from chassis.limiting import Allowance, Backlog
 from chassis.publishing import Publisher
+from chassis.rights import check_rights, own_tables
 from chassis.settings import ServiceSettings
 from chassis.sweeping import Sweep, Sweeper
 from chassis.tokens import Tokens
 from chassis.workers import Running, Start
-from exactly_once import Codec, Event, KafkaSettings, Loop, Outbox, Processor, Registry, Relay
-from exactly_once.transactions import transaction
+from exactly_once import (
+    Codec,
+    Event,
+    KafkaSettings,
+    Loop,
+    Needs,
+    Outbox,
+    Processor,
+    Registry,
+    Relay,
+    check_permissions,
+)
+from exactly_once.tables import tables_of
 
 STARTUP_FAILED = 3
 WORKERS_CONNECTIONS = 4  # of their own: requests that take all of theirs must not stop the loop
@@ -40,6 +50,16 @@ class Parts:
     sweeps: Iterable[Sweep] = ()
     resources: Resources | None = None
     state: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def works(self) -> bool:
+        """Tell whether there is work behind the requests: a loop, a relay."""
+        return self.processor is not None or bool(self.publishes)
+
+    @property
+    def library_tables(self) -> set[str]:
+        """The library's tables that this service uses."""
+        return tables_of(consumes=self.processor is not None, publishes=bool(self.publishes))
 
 
 def create_app(settings: ServiceSettings, **parts: Any) -> FastAPI:
@@ -82,13 +102,20 @@ def serve(app: FastAPI, settings: ServiceSettings) -> None:
         server_header=False,
     )
     server = _Server(config)
+    app.state.end = server.end
     server.run()
-    if not server.started:
+    if not server.started or server.ended:
         raise SystemExit(STARTUP_FAILED)
 
 
 class _Server(uvicorn.Server):
     """Says that it stops before it waits for the requests under way: a stream would never end by itself."""
+
+    ended = False
+
+    def end(self) -> None:
+        """Stop, since this service may not do its work."""
+        self.ended = self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         app: FastAPI = self.config.app  # type: ignore[assignment]  # it was given one
@@ -104,28 +131,50 @@ async def _lifespan(app: FastAPI, settings: ServiceSettings, parts: Parts) -> As
         stack.push_async_callback(database.close)
         app.state.tokens = Tokens(settings)
         app.state.allowance = Allowance(settings.customer_requests_per_second)
-        if parts.processor is not None or parts.publishes:
-            opened = await stack.enter_async_context(AsyncExitStack())
-            stack.push_async_callback(_stop_workers, app)  # before what they use is closed
-            app.state.workers["start"] = start = Start()
-            start.launch(_start_workers(app, settings, parts, opened))
+        opened = await stack.enter_async_context(AsyncExitStack())
+        stack.push_async_callback(_stop_workers, app)  # before what they use is closed
+        app.state.workers["start"] = start = Start(refused=getattr(app.state, "end", None))
+        start.launch(_start(app, settings, parts, opened))
         yield
         tracing.flush()
 
 
-async def _start_workers(app: FastAPI, settings: ServiceSettings, parts: Parts, opened: AsyncExitStack) -> None:
-    """Open what the loop and the relay need, and run them; HTTP answers meanwhile, and says that it is not ready."""
+async def _start(app: FastAPI, settings: ServiceSettings, parts: Parts, opened: AsyncExitStack) -> None:
+    """See that we may do our work, then begin it; HTTP answers meanwhile, and says that it is not ready."""
     start: Start = app.state.workers["start"]
-    database = Database(settings, WORKERS_CONNECTIONS)
-    opened.push_async_callback(database.close)
-    await start.patiently(lambda: _ask(database.engine))
-    kafka = KafkaSettings(
+    tables = own_tables(settings.service) | parts.library_tables
+    await start.patiently(lambda: check_rights(app.state.database.engine, tables))
+    if parts.works:
+        kafka, needs = _kafka(settings), _needs(settings, parts)
+        await start.patiently(lambda: check_permissions(kafka, needs))
+        await _start_workers(app, settings, parts, opened)
+
+
+def _kafka(settings: ServiceSettings) -> KafkaSettings:
+    return KafkaSettings(
         bootstrap=settings.kafka_bootstrap,
         user=settings.kafka_user,
         password=settings.kafka_password_file.read_text().strip(),
         ca_file=settings.kafka_ca_file,
         prefix=settings.names.prefix,
     )
+
+
+def _needs(settings: ServiceSettings, parts: Parts) -> Needs:
+    needs = Needs(settings.service)
+    if parts.processor is not None:
+        needs |= Needs.of_loop(parts.processor, settings.instance)
+    if parts.publishes:
+        needs |= Needs.of_relay(settings.service, parts.publishes)
+    return needs
+
+
+async def _start_workers(app: FastAPI, settings: ServiceSettings, parts: Parts, opened: AsyncExitStack) -> None:
+    """Open what the loop and the relay need, and run them."""
+    start: Start = app.state.workers["start"]
+    database = Database(settings, WORKERS_CONNECTIONS)
+    opened.push_async_callback(database.close)
+    kafka = _kafka(settings)
     registry = await opened.enter_async_context(Registry(settings.registry_url))
     processor = parts.processor or Processor(settings.service)
     emits = processor.emits | frozenset(parts.publishes)
@@ -148,12 +197,6 @@ async def _start_workers(app: FastAPI, settings: ServiceSettings, parts: Parts, 
             processor, engine=database.engine, kafka=kafka, codec=codec, instance=settings.instance, resources=resources
         )
         app.state.workers["loop"] = Running("loop", loop)
-
-
-async def _ask(engine: AsyncEngine) -> None:
-    """Ask the database anything. Retryable, with its sentence, where it refuses."""
-    async with transaction(engine) as connection:
-        await connection.execute(text("SELECT 1"))
 
 
 async def _stop_workers(app: FastAPI) -> None:

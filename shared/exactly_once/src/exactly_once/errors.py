@@ -6,6 +6,7 @@
       FencedByGroup  drop what is in memory and wait for the next assignment
     PublishFailed    Kafka's transaction has an unknown end: recover
     Halted           a person must look: stop, not ready, and say what to do
+      NotPermitted   whom this process is told to be may not do its work: it ends
 
 Anything else that a handler raises is a bug: three isolated attempts, then a dead letter of class `bug`.
 """
@@ -41,3 +42,7 @@ class Halted(ExactlyOnceError):
 
 class TooManyDeadLetters(Halted):
     """So much is rejected that the fault is more likely here than in the records."""
+
+
+class NotPermitted(Halted):
+    """The user that this process is told to be may not do what its work needs: nothing of it is begun."""
