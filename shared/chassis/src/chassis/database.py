@@ -25,6 +25,7 @@ class Database:
             max_overflow=0,  # a queue that grows answers nobody in time: the pool's patience ends in a 503
             pool_timeout=POOL_PATIENCE_S,
             pool_pre_ping=False,
+            hide_parameters=True,  # in errors, which go into logs: payment tokens are among them
             connect_args={
                 "timeout": STATEMENT_PATIENCE_S,
                 "command_timeout": STATEMENT_PATIENCE_S,

@@ -19,6 +19,7 @@ def configure(level: str, service: str, instance: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _trace,
         structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
+        _without_rows,
     ]
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer()],
@@ -37,6 +38,13 @@ def configure(level: str, service: str, instance: str) -> None:
     logging.basicConfig(handlers=[handler], level=number, force=True)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _without_rows(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Cut off what PostgreSQL adds to an error's first line: the row that it refused, its values included."""
+    for error in event.get("exception", ()) if isinstance(event.get("exception"), list) else ():
+        error["exc_value"] = error["exc_value"].partition("\nDETAIL:")[0]
+    return event
 
 
 def _trace(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from exactly_once.batch import Batch, Entry
 from exactly_once.errors import RejectRecord, Retryable
 from exactly_once.pace import ATTEMPTS_AT_A_BUG, Backoff
 from exactly_once.processor import Processor
+from exactly_once.transactions import sentence_of
 
 AT_ONCE = 32
 PATIENT_FAILURES = 4  # a call that fails more often makes the service not ready; it goes on trying
@@ -62,5 +63,5 @@ class Calls:
             except Exception as error:
                 log.exception("call.bug", event_type=type(event).__name__, event_id=entry.event_id)
                 if backoff.failures + 1 >= ATTEMPTS_AT_A_BUG:
-                    return entry.rejected("bug", f"{type(error).__name__}: {error}"[:500])
+                    return entry.rejected("bug", sentence_of(error))
             await backoff.wait()

@@ -16,7 +16,7 @@ from exactly_once.event import Event
 from exactly_once.inbox import Inbox
 from exactly_once.pace import ATTEMPTS_AT_A_BUG, Backoff
 from exactly_once.processor import Emitted, Processor, WorkingSet
-from exactly_once.transactions import transaction
+from exactly_once.transactions import sentence_of, transaction
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +64,7 @@ class Decider:
             raise error
         entry = batch.entries[0]
         log.error("handler.bug", record=entry.record[:2], event_id=entry.event_id, exc_info=error)
-        return await self._reject(batch, epochs, "bug", f"{type(error).__name__}: {error}"[:500])
+        return await self._reject(batch, epochs, "bug", sentence_of(error))
 
     async def _reject(self, batch: Batch, epochs: Positions, kind: str, why: str) -> list[Output]:
         return await self._transact(replace(batch, entries=[batch.entries[0].rejected(kind, why)]), epochs)

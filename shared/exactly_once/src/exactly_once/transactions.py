@@ -27,9 +27,9 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     except (DBAPIError, PostgresError) as error:
         if is_bug(error):
             raise
-        raise Retryable(f"PostgreSQL: {_sentence(error)}") from error
+        raise Retryable(f"PostgreSQL: {sentence_of(error)}") from error
     except (InterfaceError, PoolTimeoutError, OSError, asyncio.IncompleteReadError) as error:
-        raise Retryable(f"PostgreSQL: {_sentence(error)}") from error
+        raise Retryable(f"PostgreSQL: {sentence_of(error)}") from error
 
 
 def is_bug(error: DBAPIError | PostgresError) -> bool:
@@ -38,6 +38,7 @@ def is_bug(error: DBAPIError | PostgresError) -> bool:
     return state.startswith(BUG_CLASSES) and state != PRIVILEGE
 
 
-def _sentence(error: BaseException) -> str:
+def sentence_of(error: BaseException) -> str:
+    """Return an error's type and first line. What follows in PostgreSQL's errors are rows and parameters."""
     cause = getattr(error, "orig", None) or error
     return f"{type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else 'no answer'}"
