@@ -79,6 +79,7 @@ def create_app(settings: ServiceSettings, **parts: Any) -> FastAPI:
     for router in known.routers:
         app.include_router(router)
     app.state.settings = settings
+    app.state.needs = _needs(settings, known)
     app.state.workers = {}
     for name, value in known.state.items():
         setattr(app.state, name, value)
@@ -145,8 +146,8 @@ async def _start(app: FastAPI, settings: ServiceSettings, parts: Parts, opened: 
     tables = own_tables(settings.service) | parts.library_tables
     await start.patiently(lambda: check_rights(app.state.database.engine, tables))
     if parts.works:
-        kafka, needs = _kafka(settings), _needs(settings, parts)
-        await start.patiently(lambda: check_permissions(kafka, needs))
+        kafka = _kafka(settings)
+        await start.patiently(lambda: check_permissions(kafka, app.state.needs))
         await _start_workers(app, settings, parts, opened)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 from opentelemetry import trace
 
+ERRORS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 QUIET = ("aiokafka", "asyncio", "uvicorn.access", "kafka")
 
 
@@ -18,8 +19,8 @@ def configure(level: str, service: str, instance: str) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _trace,
-        structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
-        _without_rows,
+        ERRORS,
+        without_rows,
     ]
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer()],
@@ -40,11 +41,18 @@ def configure(level: str, service: str, instance: str) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _without_rows(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+def without_rows(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
     """Cut off what PostgreSQL adds to an error's first line: the row that it refused, its values included."""
-    for error in event.get("exception", ()) if isinstance(event.get("exception"), list) else ():
-        error["exc_value"] = error["exc_value"].partition("\nDETAIL:")[0]
+    if isinstance(event.get("exception"), list):
+        _cut(event["exception"])
     return event
+
+
+def _cut(errors: list[dict[str, Any]]) -> None:
+    for error in errors:
+        error["exc_value"] = error["exc_value"].partition("\nDETAIL:")[0]
+        for each in error["exceptions"]:
+            _cut(each)
 
 
 def _trace(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:

@@ -53,6 +53,11 @@ class Start:
         """Give up a start that is still under way."""
         if self._task is not None:
             self._task.cancel()
+        await self.over()
+
+    async def over(self) -> None:
+        """Wait until it has started, or never will."""
+        if self._task is not None:
             await asyncio.wait({self._task})
 
     async def patiently(self, step: Callable[[], Awaitable[T]]) -> T:
