@@ -16,7 +16,6 @@ def refused() -> CheckViolationError:
 
 def test_an_error_of_postgresqls_is_logged_without_the_row_that_it_refused() -> None:
     group = ExceptionGroup("two", [refused(), refused()])
-    group.__cause__ = refused()
     told = logs.without_rows(None, "error", dict(logs.ERRORS(None, "error", {"exc_info": group})))
     assert "tok_secret" not in str(told)
-    assert str(told).count(SENTENCE) == 3
+    assert str(told).count(SENTENCE) == 2
