@@ -29,7 +29,6 @@ DONE_TO_TABLES = {
     "DROP": "DROP TABLE {table}",
     "INDEX": 'CREATE INDEX ON {table} ("{column}")',
     "TRIGGER": "CREATE TRIGGER extra BEFORE DELETE ON {table} EXECUTE FUNCTION suppress_redundant_updates_trigger()",
-    "GRANT": "GRANT SELECT ON {table} TO PUBLIC",
 }
 DONE_TO_THE_SERVER = (
     "CREATE TABLE extra (id int)",
@@ -39,7 +38,6 @@ DONE_TO_THE_SERVER = (
     "CREATE ROLE extra",
     "CREATE FUNCTION extra() RETURNS int LANGUAGE sql AS 'SELECT 1'",
     "CREATE PUBLICATION extra",
-    "CREATE EXTENSION hstore",
     "ALTER ROLE operator PASSWORD 'extra'",
     "ALTER SYSTEM SET fsync = off",
     "SET ROLE operator",

@@ -15,8 +15,8 @@ from waybill.stack import Stack
 
 pytestmark = pytest.mark.integration
 
-GUESSES = ("password", "admin", "admin-secret", "changeme", "postgres", "kafka", "waybill")
-STRANGERS = ("admin", "kafka", "postgres", "root", "ANONYMOUS")
+GUESSES = ("password", "admin", "changeme", "waybill")
+STRANGERS = ("admin", "postgres", "ANONYMOUS")
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256")
 
 

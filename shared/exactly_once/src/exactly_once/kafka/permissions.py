@@ -105,8 +105,9 @@ async def check_permissions(settings: KafkaSettings, needs: Needs) -> None:
 
 @asynccontextmanager
 async def _connected(settings: KafkaSettings) -> AsyncIterator[AIOKafkaConnection]:
-    """Connect to the first broker that answers. NotPermitted: it does not know this user with this password."""
+    """Connect to the first broker that lets us in. NotPermitted: none does, and one refuses this user's password."""
     failure: Exception | None = None
+    refused: NotPermitted | None = None
     for address in settings.bootstrap.split(","):
         host, _, port = address.strip().rpartition(":")
         options = settings.client_options(f"{settings.user}.permissions")
@@ -114,7 +115,8 @@ async def _connected(settings: KafkaSettings) -> AsyncIterator[AIOKafkaConnectio
         try:
             connection = await create_conn(host, int(port), request_timeout_ms=PRODUCER_REQUEST_TIMEOUT_MS, **options)
         except (AuthenticationFailedError, SaslAuthenticationFailed) as error:
-            raise NotPermitted(f"Kafka refuses user {settings.user}: {error}") from error
+            refused = NotPermitted(f"Kafka refuses user {settings.user}: {error}")
+            continue
         except (KafkaError, OSError) as error:
             failure = error
             continue
@@ -123,7 +125,7 @@ async def _connected(settings: KafkaSettings) -> AsyncIterator[AIOKafkaConnectio
         finally:
             connection.close()
         return
-    raise Retryable(f"no broker at {settings.bootstrap} answers user {settings.user}: {failure!r}")
+    raise refused or Retryable(f"no broker at {settings.bootstrap} answers user {settings.user}: {failure!r}")
 
 
 async def _topics_refused(connection: AIOKafkaConnection, prefix: str, needs: Needs) -> list[str]:
