@@ -23,13 +23,14 @@ lock: ## resolve the requirements again, with hashes
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 --no-header --group dev \
 	  $(foreach package,$(PACKAGES),--no-emit-package $(package)) pyproject.toml -o requirements.lock
 
-check: setup ## lint, types, architecture rules
+check: setup ## lint, types, architecture rules, known vulnerabilities of what we depend on
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(foreach member,$(MEMBERS),$(dir $(member))src) $(foreach member,$(MEMBERS),$(wildcard $(dir $(member))tests)) e2e_tests infra/checks infra/benchmarks
 	$(BIN)/lint-imports
 	$(BIN)/python infra/checks/one_place_ends_transactions.py
 	$(BIN)/python infra/checks/openapi.py
+	$(BIN)/python infra/checks/vulnerabilities.py
 
 openapi: setup ## write docs/openapi anew after a change of an HTTP interface
 	$(BIN)/python infra/checks/openapi.py --write

@@ -55,7 +55,7 @@ def _is_free(port: int) -> bool:
 
 
 def leaks(home: Path, pids: list[int]) -> list[str]:
-    """Return where secrets of a stack can be read outside their files: in logs, command lines, environments."""
+    """Return where secrets of a stack can be read outside their files: in logs, command lines, environments, cores."""
     marks = {
         line: file.name
         for file in (home / "secrets").iterdir()
@@ -66,7 +66,15 @@ def leaks(home: Path, pids: list[int]) -> list[str]:
     for pid in pids:
         for kind in ("cmdline", "environ"):
             places[f"{kind} of {pid}"] = Path(f"/proc/{pid}/{kind}").read_text(errors="replace")
-    return [f"{secret} in {place}" for place, text in places.items() for mark, secret in marks.items() if mark in text]
+    cores = [f"everything in a core file of {pid}" for pid in pids if leaves_a_core(pid)]
+    read = [f"{secret} in {place}" for place, text in places.items() for mark, secret in marks.items() if mark in text]
+    return cores + read
+
+
+def leaves_a_core(pid: int) -> bool:
+    """Tell whether the kernel would write a process's memory down when it crashes."""
+    limits = Path(f"/proc/{pid}/limits").read_text()
+    return not re.search(r"^Max core file size +0 +0 ", limits, re.MULTILINE)
 
 
 def forget(home: Path) -> None:

@@ -14,7 +14,7 @@ from inventory import problem_types as inventory
 from letters import problem_types as letters
 
 ROOT = Path(__file__).parents[4]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SOURCES = [path for part in ("shared", "services", "infra/waybill") for path in (ROOT / part).rglob("src/**/*.py")]
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -28,6 +28,16 @@ def links(document: Path) -> list[str]:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_somewhere(document: Path) -> None:
     assert [link for link in links(document) if not (document.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_a_test_that_a_document_names_is_there(document: Path) -> None:
+    files = [path for part in ("shared", "services", "infra", "e2e_tests") for path in (ROOT / part).rglob("test_*.py")]
+    known = {path.stem for path in files} | {
+        name for path in files for name in re.findall(r"def (test_\w+)", path.read_text())
+    }
+    named = set(re.findall(r"`(?:[\w/]*/)?(test_\w+)(?:\.py)?`", document.read_text()))
+    assert named - known == set()
 
 
 def definitions(path: Path) -> Iterator[Definition]:

@@ -50,10 +50,13 @@ class Gateway:
         headers = {"Idempotency-Key": key}
         inject(headers)
         try:
-            async with self._session.post(f"{self._url}/{what}", json=body, headers=headers) as response:
+            async with self._session.post(
+                f"{self._url}/{what}", json=body, headers=headers, allow_redirects=False
+            ) as response:
                 return await read(response)
         except (ClientError, TimeoutError, ValueError) as error:
-            raise Retryable(f"the gateway's answer is unknown: {error!r}") from error
+            # not its repr: an error of aiohttp's may hold the request, our key among its headers
+            raise Retryable(f"the gateway's answer is unknown: {type(error).__name__} {error}") from error
 
 
 async def _outcome(response: ClientResponse) -> ChargeOutcome:

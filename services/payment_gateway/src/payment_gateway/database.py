@@ -25,6 +25,7 @@ async def opened(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
         pool_size=settings.gateway_connections,
         max_overflow=0,
         pool_timeout=PATIENCE_S,
+        hide_parameters=True,  # in errors, which go into logs: payment tokens are among them
         connect_args={"ssl": False, "timeout": PATIENCE_S, "command_timeout": PATIENCE_S},
     )
     app.state.ledger = engine

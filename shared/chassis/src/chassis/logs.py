@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 from opentelemetry import trace
 
+ERRORS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 QUIET = ("aiokafka", "asyncio", "uvicorn.access", "kafka")
 
 
@@ -18,7 +19,8 @@ def configure(level: str, service: str, instance: str) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _trace,
-        structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
+        ERRORS,
+        without_rows,
     ]
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer()],
@@ -37,6 +39,20 @@ def configure(level: str, service: str, instance: str) -> None:
     logging.basicConfig(handlers=[handler], level=number, force=True)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def without_rows(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Cut off what PostgreSQL adds to an error's first line: the row that it refused, its values included."""
+    if isinstance(event.get("exception"), list):
+        _cut(event["exception"])
+    return event
+
+
+def _cut(errors: list[dict[str, Any]]) -> None:
+    for error in errors:
+        error["exc_value"] = error["exc_value"].partition("\nDETAIL:")[0]
+        for each in error["exceptions"]:
+            _cut(each)
 
 
 def _trace(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:

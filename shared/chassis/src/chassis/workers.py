@@ -1,14 +1,16 @@
 """What works behind the requests: the start, the loop, the relay; each says why it is not ready."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from exactly_once import Halted, Retryable
+from exactly_once import Halted, NotPermitted, Retryable
 
 RETRY_EVERY_S = 0.5
+SETTLE_S = 2.0  # what was granted a moment ago reaches each broker a little later
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
@@ -33,7 +35,9 @@ class Worker(Protocol):
 class Start:
     """The start itself: patient with what is not there yet, clear about what it waits for."""
 
-    def __init__(self) -> None:
+    def __init__(self, refused: Callable[[], None] | None = None) -> None:
+        """Prepare; `refused` ends the process, once it is clear that it may not do its work."""
+        self._refused = refused
         self._why: str | None = "it has not started yet"
         self._task: asyncio.Task[None] | None = None
 
@@ -49,14 +53,26 @@ class Start:
         """Give up a start that is still under way."""
         if self._task is not None:
             self._task.cancel()
+        await self.over()
+
+    async def over(self) -> None:
+        """Wait until it has started, or never will."""
+        if self._task is not None:
             await asyncio.wait({self._task})
 
     async def patiently(self, step: Callable[[], Awaitable[T]]) -> T:
-        """Repeat a step until what it needs is there; each new reason is logged once."""
+        """Repeat a step until what it needs is there; each new reason is logged once. NotPermitted: it stays so."""
+        began = time.monotonic()
         while True:
             try:
                 return await step()
+            except NotPermitted as error:
+                self._why = str(error)
+                if time.monotonic() - began > SETTLE_S:
+                    raise
+                await asyncio.sleep(RETRY_EVERY_S)
             except (Retryable, Halted) as error:
+                began = time.monotonic()
                 self._wait_for(str(error))
                 await asyncio.sleep(RETRY_EVERY_S)
 
@@ -68,6 +84,11 @@ class Start:
     async def _watch(self, starting: Coroutine[Any, Any, None]) -> None:
         try:
             await starting
+        except NotPermitted as error:
+            self._why = str(error)
+            log.error("start.refused", why=self._why)  # noqa: TRY400  # the sentence says it all
+            if self._refused is not None:
+                self._refused()
         except OSError as error:  # a secret's file that is not there: the sentence says it all
             self._why = f"it can't start: {error}"
             log.error("start.failed", why=self._why)  # noqa: TRY400  # likewise

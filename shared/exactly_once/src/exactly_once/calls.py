@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from exactly_once.batch import Batch, Entry
-from exactly_once.errors import RejectRecord, Retryable, one_line
+from exactly_once.errors import RejectRecord, Retryable, sentence_of
 from exactly_once.pace import ATTEMPTS_AT_A_BUG, Backoff
 from exactly_once.processor import Processor
 
@@ -62,5 +62,5 @@ class Calls:
             except Exception as error:
                 log.exception("call.bug", event_type=type(event).__name__, event_id=entry.event_id)
                 if backoff.failures + 1 >= ATTEMPTS_AT_A_BUG:
-                    return entry.rejected("bug", f"{type(error).__name__}: {one_line(error)}")
+                    return entry.rejected("bug", sentence_of(error))
             await backoff.wait()

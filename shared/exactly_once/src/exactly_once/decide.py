@@ -11,7 +11,7 @@ from exactly_once.claims import Claims
 from exactly_once.codec import Codec
 from exactly_once.dead_letters import DeadLetterLimit, letter
 from exactly_once.envelope import CORRELATION_ID, TRACEPARENT, Provenance, output_id, text_header
-from exactly_once.errors import ExactlyOnceError, RejectRecord, one_line
+from exactly_once.errors import ExactlyOnceError, RejectRecord, sentence_of
 from exactly_once.event import Event
 from exactly_once.inbox import Inbox
 from exactly_once.pace import ATTEMPTS_AT_A_BUG, Backoff
@@ -64,7 +64,7 @@ class Decider:
             raise error
         entry = batch.entries[0]
         log.error("handler.bug", record=entry.record[:2], event_id=entry.event_id, exc_info=error)
-        return await self._reject(batch, epochs, "bug", f"{type(error).__name__}: {one_line(error)}")
+        return await self._reject(batch, epochs, "bug", sentence_of(error))
 
     async def _reject(self, batch: Batch, epochs: Positions, kind: str, why: str) -> list[Output]:
         return await self._transact(replace(batch, entries=[batch.entries[0].rejected(kind, why)]), epochs)

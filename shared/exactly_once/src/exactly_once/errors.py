@@ -6,6 +6,7 @@
       FencedByGroup  drop what is in memory and wait for the next assignment
     PublishFailed    Kafka's transaction has an unknown end: recover
     Halted           a person must look: stop, not ready, and say what to do
+      NotPermitted   whom this process is told to be may not do its work: it ends
 
 Anything else that a handler raises is a bug: three isolated attempts, then a dead letter of class `bug`.
 """
@@ -47,9 +48,24 @@ class TooManyDeadLetters(Halted):
     """So much is rejected that the fault is more likely here than in the records."""
 
 
+class NotPermitted(Halted):
+    """The user that this process is told to be may not do what its work needs: nothing of it is begun."""
+
+
 def one_line(error: BaseException) -> str:
-    """Return an error's text in one line, at most LONGEST_LINE long; never the input that a validation refused."""
-    if isinstance(error, ValidationError):  # its own text repeats that input, which may be secret
+    """Return what an error says, in a line of at most LONGEST_LINE characters.
+
+    Never the input that a validation refused, and nothing behind the first line: in PostgreSQL's errors those are rows
+    and parameters. Either may be secret, and errors go into logs and letters.
+    """
+    if isinstance(error, ValidationError):
         told = error.errors(include_input=False, include_context=False)
         return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in told)[:LONGEST_LINE]
-    return " ".join(str(error).split())[:LONGEST_LINE]
+    first, *_ = str(error).strip().splitlines() or ["no answer"]
+    return first[:LONGEST_LINE]
+
+
+def sentence_of(error: BaseException) -> str:
+    """Return an error's type, and what it says as `one_line` does."""
+    cause: BaseException = getattr(error, "orig", None) or error
+    return f"{type(cause).__name__}: {one_line(cause)}"

@@ -27,7 +27,7 @@ MOST_ROWS = 2_000
 IDLE_POLL_S = 1.0  # what a lost wake-up costs; it never costs a row
 RENEW_S = LEASE_S / 5
 RING_REST_S = 0.02  # one ring speaks for all commits since the last
-
+INSTANCE = "relay"  # every process of a service relays under one transactional id
 
 NOTHING_YET = Label(0, uuid.UUID(int=0), [])
 REMEDY = "give the row of `relay` the number that the topic ends with (batch NULL, rows empty); then start it again"
@@ -53,7 +53,7 @@ class Relay(Worker):
         self._engine = engine
         self._edge = edge_to(kafka)
         self._store = RelayStore(name)
-        self._producer = self._edge.producer(name, "relay")
+        self._producer = self._edge.producer(name, INSTANCE)
         self._holder = str(uuid.uuid4())
         self._leased_until = 0.0
         self._awake = asyncio.Event()

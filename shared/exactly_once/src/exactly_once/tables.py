@@ -94,6 +94,13 @@ relay = Table(
 )
 
 
+def tables_of(*, consumes: bool, publishes: bool) -> set[str]:
+    """Return which of these tables a service uses that runs a loop, or a relay."""
+    of_a_loop, of_a_relay = (owner, claims, outputs), (outbox, relay)
+    used = (*(of_a_loop if consumes else ()), *(of_a_relay if publishes else ()))
+    return {str(table.name) for table in used}
+
+
 def create_tables(connection: Connection) -> None:
     """Create the library's tables: for a service's first migration."""
     metadata.create_all(connection)

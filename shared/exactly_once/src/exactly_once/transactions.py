@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from exactly_once.errors import Retryable
+from exactly_once.errors import Retryable, sentence_of
 
 BUG_CLASSES = ("22", "23", "42", "54")  # data, integrity, syntax, a limit of PostgreSQL: it is wrong and stays wrong
 PRIVILEGE = "42501"  # an operator can grant it
@@ -28,17 +28,12 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     except (DBAPIError, PostgresError) as error:
         if is_bug(error):
             raise
-        raise Retryable(f"PostgreSQL: {_sentence(error)}") from error
+        raise Retryable(f"PostgreSQL: {sentence_of(error)}") from error
     except AWAY as error:
-        raise Retryable(f"PostgreSQL: {_sentence(error)}") from error
+        raise Retryable(f"PostgreSQL: {sentence_of(error)}") from error
 
 
 def is_bug(error: DBAPIError | PostgresError) -> bool:
     """Tell whether a repetition would fail in the same way."""
     state = str(getattr(getattr(error, "orig", error), "sqlstate", None) or "")
     return state.startswith(BUG_CLASSES) and state != PRIVILEGE
-
-
-def _sentence(error: BaseException) -> str:
-    cause = getattr(error, "orig", None) or error
-    return f"{type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else 'no answer'}"

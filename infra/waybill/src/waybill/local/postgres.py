@@ -43,6 +43,7 @@ def program(options: Options) -> Program:
         "max_wal_size": "2GB",
         "password_encryption": "scram-sha-256",
         "log_min_messages": "warning",
+        "log_error_verbosity": "terse",  # without the rows that were refused: payment tokens are among them
     }
     flags = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
     return Program(

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import resource
 import signal
 import subprocess
 import sys
@@ -33,7 +34,11 @@ class Program:
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when its supervisor dies, however that dies. Runs in the child."""
+    """Have the kernel kill this process when its supervisor dies, however that dies. Runs in the child.
+
+    Nor does it leave a core file when it crashes: secrets would be in it.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(SET_DEATH_SIGNAL, signal.SIGKILL)
 

@@ -5,6 +5,7 @@ python -m waybill.local.supervisor WAYBILL_HOME     (started by `waybill up`; SI
 
 import asyncio
 import os
+import resource
 import signal
 import sys
 import time
@@ -154,6 +155,7 @@ def _sentence(error: BaseException) -> str:
 
 def main(home: Path) -> int:
     """Supervise the stack of a home until it is taken down."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # secrets are in its memory too
     options = Options.model_validate_json((home / OPTIONS_FILE).read_text())
     lock = state.locked(home)
     if lock is None:
