@@ -112,7 +112,7 @@ async def test_a_successor_of_the_same_id_aborts_what_was_open(side: Side, membe
 
 
 async def test_records_behind_an_open_transaction_wait_for_its_end(side: Side, members: Members) -> None:
-    member = await members.statements()
+    member = await members.reading()
     opened = into_input(member.output(b"first"))
     pending = await side.begin([opened], {}, member.membership)
     await side.append("in", b"anna", b"second")
@@ -124,7 +124,7 @@ async def test_records_behind_an_open_transaction_wait_for_its_end(side: Side, m
 
 
 async def test_positions_jump_over_control_records_and_aborted_ones(side: Side, members: Members) -> None:
-    member = await members.statements()
+    member = await members.reading()
     for ended in ("commit", "abort"):
         pending = await side.begin([into_input(member.output(ended.encode()))], {}, member.membership)
         await getattr(pending, ended)()
@@ -138,7 +138,7 @@ async def test_positions_jump_over_control_records_and_aborted_ones(side: Side, 
 
 
 async def test_a_partition_keeps_its_order_and_a_poll_its_bound(side: Side, members: Members) -> None:
-    member = await members.statements()
+    member = await members.reading()
     *_, place = [await side.append("in", b"anna", str(each).encode()) for each in range(6)]
     polled = await member.consumer.poll(member.membership, 5, 4)
     assert 0 < len(polled.records) <= 4
