@@ -21,7 +21,7 @@ from chassis.settings import ServiceSettings
 from chassis.sweeping import Sweep, Sweeper
 from chassis.tokens import Tokens
 from chassis.workers import Running, Start
-from exactly_once import Codec, Event, KafkaSettings, Loop, Outbox, Processor, Registry, Relay
+from exactly_once import Codec, Event, Loop, Outbox, Processor, Registry, Relay
 from exactly_once.transactions import transaction
 
 STARTUP_FAILED = 3
@@ -119,13 +119,7 @@ async def _start_workers(app: FastAPI, settings: ServiceSettings, parts: Parts, 
     database = Database(settings, WORKERS_CONNECTIONS)
     opened.push_async_callback(database.close)
     await start.patiently(lambda: _ask(database.engine))
-    kafka = KafkaSettings(
-        bootstrap=settings.kafka_bootstrap,
-        user=settings.kafka_user,
-        password=settings.kafka_password_file.read_text().strip(),
-        ca_file=settings.kafka_ca_file,
-        prefix=settings.names.prefix,
-    )
+    kafka = settings.kafka()
     registry = await opened.enter_async_context(Registry(settings.registry_url))
     processor = parts.processor or Processor(settings.service)
     emits = processor.emits | frozenset(parts.publishes)

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 
+from exactly_once import Auth
 from waybill import secrets
 from waybill.local.layout import GATEWAY, LOOPBACK, SERVICES, Options
 from waybill.local.programs import Program, answers
@@ -21,6 +22,11 @@ KEPT = (
     "WAYBILL_LOG_LEVEL",
     "WAYBILL_RESERVATION_TTL_S",
 )
+CREDENTIAL: dict[Auth, str] = {
+    "scram": "WAYBILL_KAFKA_PASSWORD_FILE",
+    "mtls": "WAYBILL_KAFKA_CERTIFICATE_FILE",
+    "oauthbearer": "WAYBILL_KAFKA_TOKEN_FILE",
+}
 
 
 def gateway(options: Options) -> Program:
@@ -75,11 +81,11 @@ def environment(stack: Stack, service: str, instance: str, port: int) -> dict[st
         "WAYBILL_GATEWAY_KEY_FILE": str(folder / "gateway-key-accounting"),
         "WAYBILL_GATEWAY_KEYS_FILE": str(folder / "gateway-keys.json"),
     }
-    user = names.user(service)
     kafka = {
         "WAYBILL_KAFKA_BOOTSTRAP": stack.kafka_bootstrap,
-        "WAYBILL_KAFKA_USER": user,
-        "WAYBILL_KAFKA_PASSWORD_FILE": str(folder / f"kafka-{user}"),
+        "WAYBILL_KAFKA_AUTH": stack.kafka_auth,
+        "WAYBILL_KAFKA_USER": names.user(service),
+        CREDENTIAL[stack.kafka_auth]: str(stack.kafka_credential(service)),
         "WAYBILL_KAFKA_CA_FILE": str(stack.kafka_ca),
     }
     return _kept() | own | kafka | _postgres(stack, service, names.role(service))

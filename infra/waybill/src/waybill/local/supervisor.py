@@ -13,9 +13,10 @@ from pathlib import Path
 
 import psutil
 
+from contracts import OPERATOR
 from waybill import provision, secrets
 from waybill.errors import UsageError
-from waybill.local import artifacts, kafka, keys, logfile, postgres, registry, shop, state
+from waybill.local import artifacts, issuer, issuing, kafka, keys, logfile, postgres, registry, shop, state
 from waybill.local.certificates import ensure_certificates
 from waybill.local.layout import LOG_NAME, OPTIONS_FILE, Options
 from waybill.local.programs import Program, die_with_parent
@@ -26,6 +27,7 @@ from waybill.stack import STACK_FILE, Stack
 HEALTH_DEADLINE_S = 120.0
 MOST_DEATHS_AT_START = 3
 WRITE_EVERY_S = 0.25
+RENEW_EVERY_S = 3600.0
 
 
 class Supervisor:
@@ -49,6 +51,7 @@ class Supervisor:
             loop.add_signal_handler(number, asked.set)
         loop.add_signal_handler(signal.SIGHUP, self._save)  # a terminal that closes takes nothing down
         writing = asyncio.create_task(self._write_state())
+        renewing = asyncio.create_task(self._renew_tokens())
         starting = asyncio.create_task(self._start())
         stopping = asyncio.create_task(asked.wait())
         said, code = "", 0
@@ -60,6 +63,7 @@ class Supervisor:
             starting.cancel()
         await self._take_down()
         writing.cancel()
+        renewing.cancel()
         self._phase = "failed" if code else "down"
         self._say(said or "down")
         self._save()
@@ -87,8 +91,10 @@ class Supervisor:
     def _prepare(self) -> dict[str, list[Path]]:
         ensure_certificates(self._home, self._options.brokers)
         keys.ensure_token_key(self._home)
+        issuer.ensure_issuer(self._home)
+        issuing.renew_tokens(self._stack)
+        issuing.ensure_credential(self._stack, OPERATOR)
         shop.ensure_gateway_keys(self._stack)
-        secrets.ensure(self._home, "kafka-operator")
         secrets.write(self._home / STACK_FILE, self._stack.model_dump_json(indent=1))
         return artifacts.fetch(self._options.cache, say=self._say)
 
@@ -131,6 +137,11 @@ class Supervisor:
             self._save()
             logfile.bound(self._home / "logs" / LOG_NAME)
             await asyncio.sleep(WRITE_EVERY_S)
+
+    async def _renew_tokens(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_EVERY_S)
+            await asyncio.to_thread(issuing.renew_tokens, self._stack)
 
     def _save(self) -> None:
         processes = [runner.state() for runner in self._runners] if self._phase not in {"down", "failed"} else []
