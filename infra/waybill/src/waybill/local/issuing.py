@@ -1,10 +1,19 @@
 """Gives Kafka's users what proves who they are, in whatever way the stack authenticates."""
 
+from contracts import OPERATOR
 from waybill import secrets
 from waybill.credentials import credential_file
-from waybill.local.certificates import issue_to_user
-from waybill.local.issuer import issued
+from waybill.local.certificates import ensure_certificates, issue_to_user
+from waybill.local.issuer import ensure_issuer, issued
 from waybill.stack import Stack
+
+
+def prepare(stack: Stack) -> None:
+    """Make what the brokers start with (authority, certificates, issuer) and the operator's way in; renew tokens."""
+    ensure_certificates(stack.home, stack.brokers)
+    ensure_issuer(stack.home)
+    renew_tokens(stack)
+    ensure_credential(stack, OPERATOR)
 
 
 def ensure_credential(stack: Stack, user: str) -> None:

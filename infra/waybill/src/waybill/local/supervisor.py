@@ -13,11 +13,9 @@ from pathlib import Path
 
 import psutil
 
-from contracts import OPERATOR
 from waybill import provision, secrets
 from waybill.errors import UsageError
-from waybill.local import artifacts, issuer, issuing, kafka, keys, logfile, postgres, registry, shop, state
-from waybill.local.certificates import ensure_certificates
+from waybill.local import artifacts, issuing, kafka, keys, logfile, postgres, registry, shop, state
 from waybill.local.layout import LOG_NAME, OPTIONS_FILE, Options
 from waybill.local.programs import Program, die_with_parent
 from waybill.local.runner import Runner
@@ -89,11 +87,8 @@ class Supervisor:
         self._say("up")
 
     def _prepare(self) -> dict[str, list[Path]]:
-        ensure_certificates(self._home, self._options.brokers)
+        issuing.prepare(self._stack)
         keys.ensure_token_key(self._home)
-        issuer.ensure_issuer(self._home)
-        issuing.renew_tokens(self._stack)
-        issuing.ensure_credential(self._stack, OPERATOR)
         shop.ensure_gateway_keys(self._stack)
         secrets.write(self._home / STACK_FILE, self._stack.model_dump_json(indent=1))
         return artifacts.fetch(self._options.cache, say=self._say)

@@ -5,7 +5,8 @@ restart, and connections that stand stay as they are.
 """
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, Literal, Self, TypeVar
 
@@ -87,8 +88,19 @@ def _text(file: Path) -> str:
 
 
 def _context(ca_file: Path, certificate: Path | None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(ca_file))
+    with _named(ca_file):
+        context = ssl.create_default_context(cafile=str(ca_file))
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     if certificate is not None:
-        context.load_cert_chain(certificate)
+        with _named(certificate):
+            context.load_cert_chain(certificate)
     return context
+
+
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """Say which file it is: OpenSSL does not."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(f"{file} can't be loaded: {error}") from error
