@@ -1,5 +1,6 @@
 """What proves who we are is read anew for each connection; what can't be read leaves what was known."""
 
+import asyncio
 import ssl
 from pathlib import Path
 from typing import Any
@@ -78,12 +79,12 @@ def test_a_password_is_read_anew_for_each_connection(password: Path, home: Path)
     assert given["sasl_plain_password"].encode("utf-8") == b"second"
 
 
-async def test_a_token_is_read_anew_for_each_connection(password: Path, home: Path) -> None:
+def test_a_token_is_read_anew_for_each_connection(password: Path, home: Path) -> None:
     given = security("oauthbearer", "checkout", password, authority_file(home))
     assert (given["security_protocol"], given["sasl_mechanism"]) == ("SASL_SSL", "OAUTHBEARER")
-    assert await given["sasl_oauth_token_provider"].token() == "first"
+    assert asyncio.run(given["sasl_oauth_token_provider"].token()) == "first"
     password.write_text("second")
-    assert await given["sasl_oauth_token_provider"].token() == "second"
+    assert asyncio.run(given["sasl_oauth_token_provider"].token()) == "second"
 
 
 def test_a_certificate_is_presented_as_it_lies_there_when_hands_are_shaken(home: Path) -> None:
