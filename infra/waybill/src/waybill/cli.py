@@ -32,6 +32,7 @@ COMMANDS = {
         "List dead letters, show one with its record, or send some back once their cause is mended.",
     ),
     "token": Command("waybill.token.command", "Print a token for a customer or for an operator."),
+    "rotate": Command("waybill.rotate.command", "Change a password or a certificate at Kafka while orders flow."),
     "demo": Command(
         "waybill.demo.command",
         "Show the whole story: the stack starts if it is not up, orders go through, the audit has the last word.",

@@ -19,8 +19,13 @@ def ensure(home: Path, name: str) -> str:
     """Return a secret, made at random if it is not there yet."""
     path = path_of(home, name)
     if not path.exists():
-        write(path, secrets.token_urlsafe(32))
+        write(path, made_up())
     return path.read_text()
+
+
+def made_up() -> str:
+    """Return a new secret, at random."""
+    return secrets.token_urlsafe(32)
 
 
 def read(home: Path, name: str) -> str:

@@ -1,13 +1,15 @@
 """How every command reaches a running stack: addresses from WAYBILL_HOME/stack.json, secrets from files beside it."""
 
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
 
 from contracts import Names
+from exactly_once import Auth
 from waybill import secrets
+from waybill.credentials import credential_file, librdkafka
 from waybill.errors import UsageError
 from waybill.home import home_folder
 
@@ -24,6 +26,7 @@ class Stack(BaseModel, frozen=True):
     brokers: int
     kafka_bootstrap: str
     kafka_ca: Path
+    kafka_auth: Auth = "scram"
     postgres_host: str
     postgres_port: int
     registry_url: str
@@ -50,17 +53,20 @@ class Stack(BaseModel, frozen=True):
         """Return a secret of this stack."""
         return secrets.read(self.home, name)
 
-    def kafka_client(self, user: str) -> dict[str, str]:
-        """Return the configuration of a librdkafka client for a logical user."""
-        name = self.names.user(user)
+    def kafka_credential(self, user: str) -> Path:
+        """Return the file that proves to Kafka who a logical user is."""
+        return credential_file(self.home, self.kafka_auth, self.names.user(user))
+
+    def kafka_client(self, user: str) -> dict[str, Any]:
+        """Return the configuration of a librdkafka client for a logical user. UsageError: there is no such user."""
+        file = self.kafka_credential(user)
+        if not file.exists():
+            raise UsageError(f"there is no {file.name} in {file.parent}: run `waybill up` or `waybill provision` first")
         return {
             "bootstrap.servers": self.kafka_bootstrap,
-            "security.protocol": "SASL_SSL",
-            "sasl.mechanism": "SCRAM-SHA-512",
-            "sasl.username": name,
-            "sasl.password": self.secret(f"kafka-{name}"),
             "ssl.ca.location": str(self.kafka_ca),
             "log_level": "0",  # what matters comes as an exception; a broker that is down is no news here
+            **librdkafka(self.kafka_auth, self.names.user(user), file),
         }
 
     def postgres_dsn(self, database: str, role: str) -> str:

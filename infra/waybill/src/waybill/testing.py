@@ -58,7 +58,8 @@ def leaks(home: Path, pids: list[int]) -> list[str]:
     """Return where secrets of a stack can be read outside their files: in logs, command lines, environments, cores."""
     marks = {
         line: file.name
-        for file in (home / "secrets").iterdir()
+        for folder in ("secrets", "issuer/secrets", "tls")
+        for file in (home / folder).iterdir()
         if file.name != PUBLIC
         for line in re.findall(r"[A-Za-z0-9_+/=-]{32,}", file.read_text())
     }

@@ -2,6 +2,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -43,7 +44,8 @@ async def held(connection: asyncpg.Connection) -> AsyncIterator[Callable[[int], 
 @asynccontextmanager
 async def sweeping(stack: Stack, engine: AsyncEngine, sweep: Sweep) -> AsyncIterator[Sweeper]:
     """Run a sweeper beside a relay that does not run: what it tells stays in the outbox."""
-    kafka = KafkaSettings(bootstrap="", user="", password="", ca_file=stack.kafka_ca, prefix=stack.names.prefix)
+    nowhere = Path()
+    kafka = KafkaSettings(bootstrap="", user="", credential=nowhere, ca_file=nowhere, prefix=stack.names.prefix)
     async with Registry(stack.registry_url) as registry:
         codec = await Codec.open(
             registry, "/waybill/inventory", emits=[ExpireReservation], handles=[], prefix=kafka.prefix

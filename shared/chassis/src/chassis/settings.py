@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import URL
 
 from contracts import Names
-from exactly_once import KafkaSettings
+from exactly_once import Auth, KafkaSettings
 
 
 class ServiceSettings(BaseSettings):
@@ -33,8 +33,11 @@ class ServiceSettings(BaseSettings):
     postgres_pool: int = Field(10, ge=2)
 
     kafka_bootstrap: str = ""
+    kafka_auth: Auth = Field("scram", description="how brokers know us: scram, mtls or oauthbearer")
     kafka_user: str = ""
-    kafka_password_file: Path = Path()
+    kafka_password_file: Path | None = Field(None, description="scram: the password")
+    kafka_certificate_file: Path | None = Field(None, description="mtls: the key and its certificate, in PEM")
+    kafka_token_file: Path | None = Field(None, description="oauthbearer: a token that somebody keeps fresh")
     kafka_ca_file: Path = Path()
     registry_url: str = ""
 
@@ -54,14 +57,24 @@ class ServiceSettings(BaseSettings):
         return Names(self.namespace)
 
     def kafka(self) -> KafkaSettings:
-        """Return how the service reaches Kafka; reads its password."""
-        return KafkaSettings(
+        """Return who we are to Kafka. OSError: the file that proves it is not named, or can't be read."""
+        files = {
+            "scram": self.kafka_password_file,
+            "mtls": self.kafka_certificate_file,
+            "oauthbearer": self.kafka_token_file,
+        }
+        credential = files[self.kafka_auth]
+        if credential is None:
+            raise FileNotFoundError(f"WAYBILL_KAFKA_AUTH is {self.kafka_auth}, and no file is named for it")
+        kafka = KafkaSettings(
             bootstrap=self.kafka_bootstrap,
             user=self.kafka_user,
-            password=self.kafka_password_file.read_text().strip(),
+            credential=credential,
             ca_file=self.kafka_ca_file,
             prefix=self.names.prefix,
+            auth=self.kafka_auth,
         )
+        return kafka.checked()
 
     def postgres_url(self) -> URL:
         """Return SQLAlchemy's URL of the service's database."""

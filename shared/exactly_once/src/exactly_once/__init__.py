@@ -4,6 +4,7 @@ from exactly_once.codec import Codec
 from exactly_once.errors import Fenced, Halted, NotPermitted, RejectRecord, Retryable
 from exactly_once.event import Event
 from exactly_once.kafka.permissions import check_permissions
+from exactly_once.kafka.security import Auth
 from exactly_once.kafka.settings import KafkaSettings
 from exactly_once.loop import Loop
 from exactly_once.needs import Needs
@@ -13,6 +14,7 @@ from exactly_once.registry import Registry
 from exactly_once.relay import Relay
 
 __all__ = [
+    "Auth",
     "Codec",
     "Event",
     "Fenced",

@@ -174,7 +174,7 @@ def side(request: pytest.FixtureRequest) -> Iterator[Side]:
     settings = KafkaSettings(
         bootstrap=stack.kafka_bootstrap,
         user="operator",
-        password=stack.secret("kafka-operator"),
+        credential=stack.kafka_credential("operator"),
         ca_file=stack.kafka_ca,
         prefix=f"conformance{uuid4().hex[:8]}.",
     )

@@ -38,7 +38,7 @@ def settings(scene: Scene) -> KafkaSettings:
     return KafkaSettings(
         bootstrap=stack.kafka_bootstrap,
         user="operator",
-        password=stack.secret("kafka-operator"),
+        credential=stack.kafka_credential("operator"),
         ca_file=stack.kafka_ca,
         prefix=scene.prefix,
     )

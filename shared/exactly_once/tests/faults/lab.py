@@ -75,7 +75,8 @@ async def _live(plan: Plan) -> None:
     settings = {"search_path": plan.schema, "idle_in_transaction_session_timeout": "3s", "transaction_timeout": "5s"}
     options = {"server_settings": settings, "command_timeout": STATEMENT_PATIENCE_S}
     engine = create_async_engine(plan.dsn, connect_args=options)
-    kafka = KafkaSettings(**{**plan.kafka, "ca_file": Path(plan.kafka["ca_file"])})  # type: ignore[arg-type]  # from JSON
+    files = {name: Path(plan.kafka[name]) for name in ("credential", "ca_file")}
+    kafka = KafkaSettings(**{**plan.kafka, **files})  # type: ignore[arg-type]  # from JSON
     async with Registry(plan.registry) as registry:
         codec = await Codec.open(
             registry, "/faults", emits=[tally.Added, tally.Totalled], handles=[tally.Added], prefix="faults."

@@ -192,7 +192,7 @@ class Scene:
         kafka = {
             "bootstrap": stack.kafka_bootstrap,
             "user": "operator",
-            "password": stack.secret("kafka-operator"),
+            "credential": str(stack.kafka_credential("operator")),
             "ca_file": str(stack.kafka_ca),
             "prefix": self.prefix,
         }

@@ -4,6 +4,8 @@ import secrets
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it says nothing of them
     AclBinding,
@@ -40,7 +42,16 @@ async def a_clerk(stage: Stage) -> AsyncIterator[KafkaSettings]:
     """
     user, password = stage.name("clerk"), secrets.token_hex(16)
     await _set_password(stage, user, password)
-    settings = replace(stage.settings, user=user, password=password)
+    with NamedTemporaryFile("w") as file:
+        file.write(password)
+        file.flush()
+        async with _granted(stage, replace(stage.settings, user=user, credential=Path(file.name))) as settings:
+            yield settings
+    await _set_password(stage, user, secrets.token_hex(16))
+
+
+@asynccontextmanager
+async def _granted(stage: Stage, settings: KafkaSettings) -> AsyncIterator[KafkaSettings]:
     grants = [
         _allowed(settings, ResourceType.TOPIC, stage.name("added"), AclOperation.READ),
         _allowed(settings, ResourceType.GROUP, stage.name(NAME), AclOperation.READ),
@@ -50,7 +61,6 @@ async def a_clerk(stage: Stage) -> AsyncIterator[KafkaSettings]:
     await grant(stage, grants)
     yield settings
     await revoke(stage, grants)
-    await _set_password(stage, user, secrets.token_hex(16))
 
 
 async def _set_password(stage: Stage, user: str, password: str) -> None:

@@ -35,7 +35,7 @@ def kafka_of(namespaced_stack: Stack) -> Callable[[str], KafkaSettings]:
         return KafkaSettings(
             bootstrap=namespaced_stack.kafka_bootstrap,
             user=user,
-            password=namespaced_stack.secret(f"kafka-{user}"),
+            credential=namespaced_stack.kafka_credential(service),
             ca_file=namespaced_stack.kafka_ca,
             prefix=namespaced_stack.names.prefix,
         )

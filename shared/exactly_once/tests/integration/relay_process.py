@@ -13,7 +13,8 @@ from exactly_once import KafkaSettings, Relay
 async def main() -> None:
     """Run the relay."""
     told = json.loads(sys.stdin.readline())
-    kafka = KafkaSettings(**told["kafka"] | {"ca_file": Path(told["kafka"]["ca_file"])})
+    files = {name: Path(told["kafka"][name]) for name in ("credential", "ca_file")}
+    kafka = KafkaSettings(**told["kafka"] | files)
     await Relay("checkout", engine=create_async_engine(told["url"]), kafka=kafka).run()
 
 

@@ -180,7 +180,7 @@ async def a_stage(stack: Stack, replicas: int) -> AsyncIterator[Stage]:
     settings = KafkaSettings(
         bootstrap=stack.kafka_bootstrap,
         user="operator",
-        password=stack.secret("kafka-operator"),
+        credential=stack.kafka_credential("operator"),
         ca_file=stack.kafka_ca,
         prefix=f"stage{uuid.uuid4().hex[:8]}.",
     )

@@ -126,7 +126,7 @@ async def parts(namespaced_stack: Stack) -> AsyncIterator[Parts]:
     kafka = KafkaSettings(
         bootstrap=namespaced_stack.kafka_bootstrap,
         user=user,
-        password=namespaced_stack.secret(f"kafka-{user}"),
+        credential=namespaced_stack.kafka_credential("inventory"),
         ca_file=namespaced_stack.kafka_ca,
         prefix=namespaced_stack.names.prefix,
     )

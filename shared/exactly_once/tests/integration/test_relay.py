@@ -103,7 +103,7 @@ def relay_process(
     """Start a process that runs a relay; return its id."""
     started: list[subprocess.Popen[bytes]] = []
     kafka = kafka_of("checkout")
-    names = ("bootstrap", "user", "password", "ca_file", "prefix")
+    names = ("bootstrap", "user", "credential", "ca_file", "prefix")
     told = {
         "url": url_of("checkout").render_as_string(hide_password=False),
         "kafka": {name: str(getattr(kafka, name)) for name in names},

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from exactly_once import Auth
 from waybill.home import home_folder
 from waybill.local import control
 from waybill.local.layout import DEFAULT_BASE_PORT, Options, cache_folder, checked
@@ -20,6 +21,7 @@ def up(  # noqa: PLR0913  # a command's options
         int, typer.Option(envvar="WAYBILL_BASE_PORT", min=1_024, max=65_000, help="First of the ports.")
     ] = DEFAULT_BASE_PORT,
     namespace: Annotated[str, typer.Option(envvar="WAYBILL_NAMESPACE", help="Prefix of topics, groups, users.")] = "",
+    auth: Annotated[Auth, typer.Option(help="How Kafka knows its clients.")] = "scram",
     services: Annotated[bool, typer.Option(help="With the shop's services, or the infrastructure alone.")] = True,
     as_json: Json = False,
 ) -> None:
@@ -32,6 +34,7 @@ def up(  # noqa: PLR0913  # a command's options
         brokers=brokers,
         instances=checked(namespace, instances or []),
         with_services=services,
+        auth=auth,
     )
     bring_up(options)
     status(as_json=as_json)

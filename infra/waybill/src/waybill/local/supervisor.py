@@ -16,8 +16,7 @@ import psutil
 
 from waybill import provision, secrets
 from waybill.errors import UsageError
-from waybill.local import artifacts, kafka, keys, logfile, postgres, registry, shop, state
-from waybill.local.certificates import ensure_certificates
+from waybill.local import artifacts, issuing, kafka, keys, logfile, postgres, registry, shop, state
 from waybill.local.layout import LOG_NAME, OPTIONS_FILE, Options
 from waybill.local.programs import Program, die_with_parent
 from waybill.local.runner import Runner
@@ -27,6 +26,7 @@ from waybill.stack import STACK_FILE, Stack
 HEALTH_DEADLINE_S = 120.0
 MOST_DEATHS_AT_START = 3
 WRITE_EVERY_S = 0.25
+RENEW_EVERY_S = 3600.0
 
 
 class Supervisor:
@@ -50,6 +50,7 @@ class Supervisor:
             loop.add_signal_handler(number, asked.set)
         loop.add_signal_handler(signal.SIGHUP, self._save)  # a terminal that closes takes nothing down
         writing = asyncio.create_task(self._write_state())
+        renewing = asyncio.create_task(self._renew_tokens())
         starting = asyncio.create_task(self._start())
         stopping = asyncio.create_task(asked.wait())
         said, code = "", 0
@@ -61,6 +62,7 @@ class Supervisor:
             starting.cancel()
         await self._take_down()
         writing.cancel()
+        renewing.cancel()
         self._phase = "failed" if code else "down"
         self._say(said or "down")
         self._save()
@@ -86,10 +88,9 @@ class Supervisor:
         self._say("up")
 
     def _prepare(self) -> dict[str, list[Path]]:
-        ensure_certificates(self._home, self._options.brokers)
+        issuing.prepare(self._stack)
         keys.ensure_token_key(self._home)
         shop.ensure_gateway_keys(self._stack)
-        secrets.ensure(self._home, "kafka-operator")
         secrets.write(self._home / STACK_FILE, self._stack.model_dump_json(indent=1))
         return artifacts.fetch(self._options.cache, say=self._say)
 
@@ -132,6 +133,11 @@ class Supervisor:
             self._save()
             logfile.bound(self._home / "logs" / LOG_NAME)
             await asyncio.sleep(WRITE_EVERY_S)
+
+    async def _renew_tokens(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_EVERY_S)
+            await asyncio.to_thread(issuing.renew_tokens, self._stack)
 
     def _save(self) -> None:
         processes = [runner.state() for runner in self._runners] if self._phase not in {"down", "failed"} else []

@@ -1,10 +1,11 @@
 """How to reach the cluster, and the time-outs that the protocol depends on."""
 
-import ssl
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+from exactly_once.kafka.security import Auth, security
 
 SESSION_TIMEOUT_MS = 6_000
 REBALANCE_TIMEOUT_MS = 20_000
@@ -17,28 +18,27 @@ START_DEADLINE_S = 20.0
 
 @dataclass(frozen=True)
 class KafkaSettings:
-    """Where the brokers are and who we are to them. `prefix` is the namespace's, before every name."""
+    """Where the brokers are and who we are to them. `prefix` is the namespace's, before every name.
+
+    `credential` is the file that proves it, as `auth` says: a password, a key with its certificate, or a token.
+    """
 
     bootstrap: str
     user: str
-    password: str = field(repr=False)
+    credential: Path
     ca_file: Path
     prefix: str = ""
+    auth: Auth = "scram"
 
     @cached_property
-    def _ssl_context(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=str(self.ca_file))
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        return context
+    def _security(self) -> dict[str, Any]:
+        return security(self.auth, self.user, self.credential, self.ca_file)
+
+    def checked(self) -> Self:
+        """Return these settings once their files have been read. OSError: one of them can't be."""
+        self.client_options("")
+        return self
 
     def client_options(self, client_id: str) -> dict[str, Any]:
-        """Return what every aiokafka client needs: TLS 1.3, SCRAM-SHA-512, a name in the brokers' logs."""
-        return {
-            "bootstrap_servers": self.bootstrap,
-            "client_id": client_id,
-            "security_protocol": "SASL_SSL",
-            "sasl_mechanism": "SCRAM-SHA-512",
-            "sasl_plain_username": self.user,
-            "sasl_plain_password": self.password,
-            "ssl_context": self._ssl_context,
-        }
+        """Return what every aiokafka client needs: where, who, and a name in the brokers' logs."""
+        return {"bootstrap_servers": self.bootstrap, "client_id": client_id, **self._security}

@@ -1,10 +1,12 @@
 """Kafka's part: topics, users, permissions."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
-from waybill import secrets
+from waybill.credentials import credential_file
 from waybill.errors import UsageError
+from waybill.local.issuing import ensure_credential
 from waybill.provision.changes import Plan
 from waybill.provision.kafka.broker import Broker
 from waybill.provision.kafka.difference import KafkaDifference, difference
@@ -26,7 +28,10 @@ async def provision_kafka(stack: Stack) -> Plan:
     differs = await _difference(broker, stack)
     made = differs.plan()
     if made.changes:
-        await broker.make(differs, lambda user: secrets.ensure(stack.home, _secret(user)))
+        for user in differs.new_users:
+            ensure_credential(stack, user)
+        scram = stack.kafka_auth == "scram"  # otherwise no broker keeps anything of a user
+        await broker.make(differs if scram else replace(differs, new_users=frozenset()), _password_of(stack))
         await _seen(broker, stack)
     return made
 
@@ -51,14 +56,15 @@ def _broker(stack: Stack) -> Broker:
 
 
 async def _difference(broker: Broker, stack: Stack) -> KafkaDifference:
-    actual = await broker.read()
+    actual, wanted = await broker.read(), desired(stack.names, stack.brokers)
+    users = actual.users if stack.kafka_auth == "scram" else wanted.users
     # Kafka can't tell a password: a user whose secret is lost here is made again
-    known = frozenset(user for user in actual.users if secrets.path_of(stack.home, _secret(user)).exists())
-    return difference(desired(stack.names, stack.brokers), replace(actual, users=known))
+    known = frozenset(user for user in users if credential_file(stack.home, stack.kafka_auth, user).exists())
+    return difference(wanted, replace(actual, users=known))
 
 
-def _secret(user: str) -> str:
-    return f"kafka-{user}"
+def _password_of(stack: Stack) -> Callable[[str], str]:
+    return lambda user: credential_file(stack.home, "scram", user).read_text()
 
 
 __all__ = ["plan_kafka", "provision_kafka"]

@@ -18,6 +18,7 @@ from waybill.provision.kafka.state import Acl, KafkaState, TopicState, touches
 
 admin: Any = confluent_kafka.admin  # its own annotations refuse what its manual prescribes
 TIMEOUT_S = 10.0
+KEY_STORE = "listener.name.client.ssl.keystore.location"
 SCRAM = admin.ScramCredentialInfo(admin.ScramMechanism.SCRAM_SHA_512, 4096)
 ANYTHING = (admin.ResourceType.ANY, None, admin.ResourcePatternType.ANY)
 ANY_ACL = admin.AclBindingFilter(*ANYTHING, None, None, admin.AclOperation.ANY, admin.AclPermissionType.ANY)
@@ -83,6 +84,25 @@ class Broker:
             )
         except KafkaException as error:
             raise UsageError(f"Kafka refuses what provisioning asks for: {_why(error)}") from error
+
+    async def set_password(self, user: str, password: str) -> None:
+        """Replace a user's password: connections that stand stay. UsageError: the brokers refuse."""
+        try:
+            await self._upsert_users([user], lambda _: password)
+        except KafkaException as error:
+            raise UsageError(f"Kafka does not take a new password of {user}: {_why(error)}") from error
+
+    async def reload_files(self, number: int) -> None:
+        """Have a broker load its key store anew. UsageError: it does not answer, or refuses.
+
+        Any change of a broker's own settings makes it look at its files; this one sets back what was never set.
+        """
+        entry = _entry(KEY_STORE, None)
+        resource = admin.ConfigResource(admin.ResourceType.BROKER, str(number), incremental_configs=[entry])
+        try:
+            await _all(self._client.incremental_alter_configs([resource], request_timeout=TIMEOUT_S))
+        except KafkaException as error:
+            raise UsageError(f"broker {number} does not load its certificate anew: {_why(error)}") from error
 
     async def _upsert_users(self, users: Iterable[str], password: Callable[[str], str]) -> None:
         upserts = [admin.UserScramCredentialUpsertion(user, SCRAM, password(user).encode()) for user in users]

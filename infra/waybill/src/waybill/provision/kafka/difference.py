@@ -27,7 +27,7 @@ class KafkaDifference:
 
     def _changes(self) -> Iterator[Change]:
         for user in sorted(self.new_users):
-            yield Change(part="kafka", action="create", kind="user", name=user, detail="SCRAM-SHA-512")
+            yield Change(part="kafka", action="create", kind="user", name=user)
         for name, topic in sorted(self.new_topics.items()):
             yield Change(part="kafka", action="create", kind="topic", name=name, detail=_shape(topic))
         for name, count in sorted(self.more_partitions.items()):

@@ -1,0 +1,86 @@
+"""What proves who somebody is changes while orders flow: none is refused, none is lost, and the audit is clean."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from waybill.driver import Waybill
+from waybill.local.layout import SERVICES
+from waybill.testing import forget, free_base_port, leaks
+
+pytestmark = pytest.mark.e2e
+
+RATE = 20
+
+
+@contextmanager
+def orders_flow(waybill: Waybill, seconds: int) -> Iterator[None]:
+    """Offer orders during the block and beyond; then see that each was accepted, and that the audit is clean."""
+    words = ("load", "--rate", str(RATE), "--duration", str(seconds), "--warm-up", "1", "--json")
+    load = waybill.start(*words)
+    assert load.stderr is not None
+    for line in load.stderr:
+        if "offering" in line:
+            break
+    yield
+    still_flow = load.poll() is None
+    out, err = load.communicate(timeout=240)
+    assert load.returncode == 0, err + out[-4000:]
+    found = json.loads(out)
+    assert (found["accepted"], found["refused"]) == (RATE * seconds, 0)
+    assert still_flow
+
+
+def done(waybill: Waybill, *words: str) -> dict[str, Any]:
+    ended = waybill(*words, "--json")
+    assert ended.code == 0, ended.err + ended.out
+    return ended.data
+
+
+def connect_anew(waybill: Waybill, broker: str) -> None:
+    """Restart a broker: whoever was connected to it has to prove who they are again."""
+    for word in ("stop", "start"):
+        ended = waybill(word, broker)
+        assert ended.code == 0, ended.err + ended.out
+
+
+def refusals(waybill: Waybill) -> list[str]:
+    """What the services' logs tell of brokers that did not let them in."""
+    logs = (waybill.home / "logs" / f"{service}-1.log" for service in SERVICES)
+    return [line for log in logs for line in log.read_text().splitlines() if "Authentication" in line]
+
+
+def test_keys_passwords_and_certificates_are_changed_while_orders_flow_and_none_is_refused(running: Waybill) -> None:
+    with orders_flow(running, 24):
+        changed = done(running, "token", "--rotate-key")
+        for user in (*SERVICES, "operator"):
+            assert done(running, "rotate", "password", user)["behind"] == {}
+        assert done(running, "rotate", "certificate", "kafka")["rotated"] == ["kafka-1", "kafka-2", "kafka-3"]
+        connect_anew(running, "kafka-2")
+    assert changed["signs"] != changed["trusted"][1]
+    again = done(running, "load", "--rate", "5", "--duration", "1", "--warm-up", "0")  # signed by the new key
+    assert (again["accepted"], again["refused"]) == (5, 0)
+    assert refusals(running) == []
+
+
+@pytest.mark.parametrize("auth", ["mtls", pytest.param("oauthbearer", marks=pytest.mark.nightly)])
+def test_the_shop_runs_with_other_proofs_than_passwords_and_they_are_changed_while_orders_flow(
+    tmp_path_factory: pytest.TempPathFactory, auth: str
+) -> None:
+    waybill = Waybill(tmp_path_factory.mktemp(auth), free_base_port())
+    try:
+        started = waybill("up", "--auth", auth, "--brokers", "1")
+        assert started.code == 0, started.err
+        with orders_flow(waybill, 20):
+            for name in (*SERVICES, "kafka") if auth == "mtls" else ("kafka",):
+                assert done(waybill, "rotate", "certificate", name)["behind"] == {}
+            connect_anew(waybill, "kafka-1")
+        assert refusals(waybill) == []
+        processes = waybill("status", "--json").data["processes"]
+        assert leaks(waybill.home, [each["pid"] for each in processes]) == []
+    finally:
+        assert waybill("down").code == 0
+        forget(waybill.home)

@@ -1,0 +1,1 @@
+"""Changes what proves who somebody is, while everything runs: passwords and certificates."""
