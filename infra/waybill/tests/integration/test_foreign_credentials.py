@@ -34,13 +34,13 @@ SENTENCES = {
     "a wrong password in Kafka": "Kafka refuses user inventory: [Error 58] SaslAuthenticationFailed: Authentication "
     "failed during authentication due to invalid credentials with SASL mechanism SCRAM-SHA-512",
     "another's PostgreSQL role": "PostgreSQL role fulfillment in database accounting is not let in: "
-    'InsufficientPrivilegeError: permission denied for database "accounting"',
+    'permission denied for database "accounting"',
     "another's role and database": "PostgreSQL role fulfillment in database fulfillment finds no "
     "table idempotency_keys, table ledger, table refunds: is it ours, and migrated?",
     "a right is missing in PostgreSQL": "PostgreSQL role fulfillment in database fulfillment may not DELETE on "
     "table outputs",
     "a wrong password in PostgreSQL": "PostgreSQL role inventory in database inventory is not let in: "
-    'InvalidPasswordError: password authentication failed for user "inventory"',
+    'password authentication failed for user "inventory"',
 }
 
 

@@ -7,9 +7,8 @@ from typing import Any
 
 import asyncpg
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
-from contracts import TOPICS
 from waybill.stack import Stack
 
 pytestmark = pytest.mark.integration
@@ -49,17 +48,6 @@ def polled(consumer: Consumer) -> str:
             error = record.error()
             return "" if error is None or error.name() == "_PARTITION_EOF" else error.name()
     raise TimeoutError("neither a record nor an error")
-
-
-def read(stack: Stack, user: str, topic: str) -> str:
-    """Return what a read of a partition ends with, by hand: the group is never joined."""
-    group = stack.names.group(user)
-    consumer = Consumer(client(stack, user, **{"group.id": group, "enable.partition.eof": "true"}))
-    consumer.assign([TopicPartition(topic, 0, 0)])
-    try:
-        return polled(consumer)
-    finally:
-        consumer.close()
 
 
 def joined(stack: Stack, user: str, topic: str, group: str) -> str:
@@ -119,12 +107,6 @@ def test_another_services_group_is_refused(namespaced_stack: Stack) -> None:
     names = namespaced_stack.names
     refused = joined(namespaced_stack, "inventory", names.topic("orders"), names.group("accounting"))
     assert refused == "GROUP_AUTHORIZATION_FAILED"
-
-
-def test_the_auditor_reads_every_topic(namespaced_stack: Stack) -> None:
-    names = namespaced_stack.names
-    refused = {topic.name: read(namespaced_stack, "auditor", names.topic(topic.name)) for topic in TOPICS}
-    assert refused == {topic.name: "" for topic in TOPICS}
 
 
 async def test_a_service_works_with_the_operators_tables_and_makes_none(namespaced_stack: Stack) -> None:

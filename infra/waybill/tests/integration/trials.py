@@ -27,11 +27,11 @@ from aiokafka.protocol.group import HeartbeatRequest
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import AddOffsetsToTxnRequest
+from aiokafka.protocol.types import Array, Schema
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from waybill.stack import Stack
 
-REFUSALS = {29, 30, 31, 53}  # topic, group, cluster, transactional id: authorization failed
 TIMEOUT_MS = 5_000
 OF_TOPIC, OF_BROKER = 2, 4  # resources that have a configuration
 OF_TRANSACTION = 1
@@ -46,6 +46,8 @@ class Cell(NamedTuple):
     name: str
 
 
+# …_AUTHORIZATION_FAILED; who may not create topics at all is told so topic by topic
+REFUSALS = {"topic": {29}, "group": {30}, CLUSTER: {31, 29}, "transactional id": {53}}
 VERBS = {
     "topic": ("write", "read", "describe", "delete", "alter", "describe configs of", "alter configs of"),
     "group": ("read", "describe", "delete"),
@@ -79,8 +81,8 @@ def _of_topic(verb: str, name: str) -> Any:
         "read": lambda: FetchRequest(0, 0, 1, 0, [(name, [(0, 0, 1)])]),
         "describe": lambda: MetadataRequest([name]),
         "delete": lambda: DeleteRecordsRequest([(name, [(0, 0)])], TIMEOUT_MS),
-        "alter": lambda: CreatePartitionsRequest([(name, (9, None))], TIMEOUT_MS, validate_only=True),
-        "describe configs of": lambda: DescribeConfigsRequest([(OF_TOPIC, name, None)]),
+        "alter": lambda: CreatePartitionsRequest([(name, (9, []))], TIMEOUT_MS, validate_only=True),
+        "describe configs of": lambda: DescribeConfigsRequest([(OF_TOPIC, name, [])]),
         "alter configs of": lambda: AlterConfigsRequest([(OF_TOPIC, name, [])], validate_only=True),
     }[verb]()
 
@@ -105,7 +107,7 @@ def _of_cluster(verb: str, _: str) -> Any:
         "create": lambda: CreateTopicsRequest([("invented", 1, 1, [], [])], TIMEOUT_MS, validate_only=True),
         "alter": lambda: AlterPartitionReassignmentsRequest(TIMEOUT_MS, [], {}),
         "describe": lambda: ListPartitionReassignmentsRequest(TIMEOUT_MS, [], {}),
-        "describe configs of": lambda: DescribeConfigsRequest([(OF_BROKER, "1", None)]),
+        "describe configs of": lambda: DescribeConfigsRequest([(OF_BROKER, "1", [])]),
         "alter configs of": lambda: AlterConfigsRequest([(OF_BROKER, "1", [])], validate_only=True),
     }[verb]()
 
@@ -139,16 +141,16 @@ async def allowed(stack: Stack, user: str, tried: Iterable[Cell]) -> set[Cell]:
     async with connected(stack, **who) as connection:
         requests = [REQUESTS[cell.kind](cell.verb, cell.name) for cell in tried]
         answers = await asyncio.gather(*(connection.send(request) for request in requests))
-    return {cell for cell, answer in zip(tried, answers, strict=True) if not REFUSALS & set(_codes(answer.to_object()))}
+    codes = (set(_codes(answer.SCHEMA, answer)) for answer in answers)
+    return {cell for cell, told in zip(tried, codes, strict=True) if not REFUSALS[cell.kind] & told}
 
 
-def _codes(answer: Any) -> Iterator[int]:
+def _codes(schema: Schema, answer: Any) -> Iterator[int]:
     """Return every error code in an answer, wherever it stands."""
-    if isinstance(answer, dict):
-        for name, value in answer.items():
-            if name in {"error_code", "topic_error_code", "errorcode"}:
-                yield value
-            yield from _codes(value)
-    elif isinstance(answer, list | tuple):
-        for each in answer:
-            yield from _codes(each)
+    for place, (name, kind) in enumerate(zip(schema.names, schema.fields, strict=True)):
+        value = answer[place] if isinstance(answer, tuple) else answer.get_item(name)
+        if name.endswith("error_code"):
+            yield value
+        elif isinstance(kind, Array) and isinstance(kind.array_of, Schema):
+            for each in value or ():
+                yield from _codes(kind.array_of, each)

@@ -22,7 +22,8 @@ LEFT JOIN pg_class c ON c.relname = w.name AND c.relnamespace = 'public'::regnam
 WHERE c.oid IS NULL OR NOT has_table_privilege(c.oid, p.privilege)
 UNION ALL
 SELECT 'sequence ' || c.relname, 'USAGE', false FROM pg_class c
-WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'S' AND NOT has_sequence_privilege(c.oid, 'USAGE')
+WHERE c.relnamespace = 'public'::regnamespace
+  AND CASE c.relkind WHEN 'S' THEN NOT has_sequence_privilege(c.oid, 'USAGE') ELSE false END
 ORDER BY absent DESC, what""")
 
 
@@ -66,4 +67,4 @@ def _state(error: Retryable) -> str:
 
 
 def _said(error: Retryable) -> str:
-    return str(error).removeprefix("PostgreSQL: ")
+    return str(error).split(": ", 2)[-1]  # behind "PostgreSQL" and the error's type
