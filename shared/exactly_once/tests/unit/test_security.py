@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import conn
+from aiokafka.errors import SaslAuthenticationFailed
 from cryptography import x509
 
 from exactly_once import Auth
@@ -85,6 +87,18 @@ def test_a_token_is_read_anew_for_each_connection(password: Path, home: Path) ->
     assert asyncio.run(given["sasl_oauth_token_provider"].token()) == "first"
     password.write_text("second")
     assert asyncio.run(given["sasl_oauth_token_provider"].token()) == "second"
+
+
+def test_a_refusal_of_a_token_is_heard(password: Path, home: Path) -> None:
+    given = security("oauthbearer", "checkout", password, authority_file(home))
+    for answer, refusal in ((b"", None), (b'{"status":"invalid_token"}', "invalid_token")):
+        authenticator = conn.OAuthAuthenticator(sasl_oauth_token_provider=given["sasl_oauth_token_provider"])
+        assert asyncio.run(authenticator.step(None)) == (b"n,,\x01auth=Bearer first\x01\x01", True)
+        if refusal is None:
+            assert asyncio.run(authenticator.step(answer)) is None
+        else:
+            with pytest.raises(SaslAuthenticationFailed, match=refusal):
+                asyncio.run(authenticator.step(answer))
 
 
 def test_a_certificate_is_presented_as_it_lies_there_when_hands_are_shaken(home: Path) -> None:

@@ -13,6 +13,7 @@ from waybill.stack import Stack
 DEADLINE_S = 15.0
 ANSWER_S = 3.0
 POLL_S = 0.1
+THREADS = 8  # a broker's network threads load a certificate one after another, and take connections in turn
 
 
 def brokers(stack: Stack) -> dict[str, str]:
@@ -51,9 +52,9 @@ def shows(certificate: str) -> Callable[[str], bool]:
     def knows(place: str) -> bool:
         host, _, port = place.rpartition(":")
         try:
-            shown = ssl.get_server_certificate((host, int(port)), timeout=ANSWER_S)
+            shown = {ssl.get_server_certificate((host, int(port)), timeout=ANSWER_S) for _ in range(THREADS)}
         except OSError:
             return False
-        return ssl.PEM_cert_to_DER_cert(shown) == wanted
+        return {ssl.PEM_cert_to_DER_cert(each) for each in shown} == {wanted}
 
     return knows

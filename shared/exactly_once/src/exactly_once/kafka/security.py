@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, Generic, Literal, Self, TypeVar
 
 import structlog
+from aiokafka import conn
 from aiokafka.abc import AbstractTokenProvider
+from aiokafka.errors import SaslAuthenticationFailed
 
 Auth = Literal["scram", "mtls", "oauthbearer"]
 T = TypeVar("T")
@@ -65,6 +67,21 @@ class _Token(AbstractTokenProvider):
 
     async def token(self) -> str:
         return self._latest()
+
+
+class _HeardOAuth(conn.OAuthAuthenticator):
+    """Hears a refusal, which aiokafka does not: it comes as an answer that is not empty (RFC 7628, 3.2.2).
+
+    Unheard, the connection counts as good, and the next request on it ends in an AssertionError.
+    """
+
+    async def step(self, payload: bytes | None) -> Any:
+        if payload:
+            raise SaslAuthenticationFailed(payload.decode(errors="replace"))
+        return await super().step(payload)
+
+
+conn.OAuthAuthenticator = _HeardOAuth
 
 
 class _Tls(ssl.SSLContext):
