@@ -25,9 +25,9 @@ def waybill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Waybill]:
     forget(command.home)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def running(waybill: Waybill) -> Waybill:
-    """The stack, started if no test before this one has."""
+    """The stack, started if no module before this one has."""
     if waybill("status").code:
         started = waybill("up")
         assert started.code == 0, started.err

@@ -5,12 +5,15 @@ import json
 import os
 import signal
 import subprocess
+import time
+from base64 import b64decode
 from pathlib import Path
 
 import asyncpg
 import psutil
 import pytest
 
+from waybill.demo.poison import GARBAGE
 from waybill.driver import Waybill
 from waybill.stack import Stack
 from waybill.testing import leaks
@@ -19,6 +22,7 @@ pytestmark = pytest.mark.e2e
 
 SAMPLE = Path(__file__).parent / "data" / "purchases-sample.csv"
 SOME_LINES = 400
+DEADLINE_S = 30.0
 TAKEN_FOR_NOBODY = """INSERT INTO ledger (charge_id, idempotency_key, reference, kind, amount_minor, currency)
     VALUES ('ch', 'nobody', 'nobody', 'capture', 1250, 'USD')"""
 
@@ -34,6 +38,30 @@ def test_the_demo_starts_everything_and_ends_with_a_clean_audit(waybill: Waybill
     assert ended.data["outcomes"] == ended.data["expected"]
     assert ended.data["dead_letters"] == {"inventory": 1, "accounting": 1}
     assert ended.data["audit"]["ok"]
+
+
+def test_a_dead_letter_is_found_by_the_command_and_sent_back_without_a_remedy_it_is_a_letter_again(
+    waybill: Waybill,
+) -> None:
+    found = waybill("dlq", "list", "--group", "inventory", "--json").data["letters"]
+    (letter,) = found
+    assert (letter["topic"], letter["kind"], letter["attempts"], letter["state"]) == (
+        "orders",
+        "undecodable",
+        1,
+        "open",
+    )
+    shown = waybill("dlq", "show", letter["id"], "--json").data["letter"]
+    assert b64decode(shown["record"]["value"]) == GARBAGE
+    for _ in range(2):
+        sent = waybill("dlq", "redrive", letter["id"], "--json")
+        assert (sent.code, sent.data) == (0, {"redriven": [letter["id"]], "refused": []})
+    deadline = time.monotonic() + DEADLINE_S
+    while len(found) < 2:
+        assert time.monotonic() < deadline
+        found = waybill("dlq", "list", "--group", "inventory", "--json").data["letters"]
+    assert [(each["attempts"], each["state"]) for each in found] == [(1, "superseded"), (2, "open")]
+    assert waybill("dlq", "show", "inventory.9.9").code == 2
 
 
 def test_the_whole_stack_is_healthy_and_small(waybill: Waybill) -> None:

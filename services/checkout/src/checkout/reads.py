@@ -13,6 +13,7 @@ from fastapi.sse import format_sse_event
 from pydantic import BaseModel
 
 from chassis.database import TheDatabase
+from chassis.fields import PRINTABLE_OR_EMPTY
 from chassis.problem_types import ASKING, refusals
 from chassis.problems import Problem
 from chassis.tokens import Customer, CustomerOrOperator
@@ -30,6 +31,7 @@ NOT_FOUND = refusals("order-not-found", own=OWN)
 STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
 
 Limit = Annotated[int, Query(ge=1, le=200, description="How many at most")]
+AfterSku = Annotated[str, Query(max_length=100, pattern=PRINTABLE_OR_EMPTY, description="The last of the page before")]
 Tags = Annotated[str | None, Header(alias="If-None-Match", max_length=1_000)]
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=100)]
 
@@ -160,9 +162,7 @@ class _Told(BaseModel):
 
 
 @router.get("/products", tags=["products"])
-async def list_products(
-    _: Customer, database: TheDatabase, after: Annotated[str, Query(max_length=100)] = "", limit: Limit = 50
-) -> ProductsAnswer:
+async def list_products(_: Customer, database: TheDatabase, after: AfterSku = "", limit: Limit = 50) -> ProductsAnswer:
     """Return what can be ordered, by sku; `after` is the last sku of the page before."""
     async with database.statements() as connection:
         rows = await store.products(connection, after, limit + 1)

@@ -102,6 +102,9 @@ async def test_the_price_list_is_read_page_by_page(
     assert [product["sku"] for product in found] == [
         row["sku"] for row in await connection.fetch('SELECT sku FROM products ORDER BY sku COLLATE "C"')
     ]
+    for wrong in ("%00", "x" * 101):
+        answer = await checkout.get(f"/v1/products?after={wrong}", headers=as_customer(signer))
+        assert_problem(answer, 422, "invalid")
 
 
 async def test_who_watches_an_order_in_any_process_sees_it_change_until_its_end(

@@ -10,7 +10,7 @@ COMMIT = b"COMMIT;"
 
 @dataclass
 class Wire:
-    """A proxy on loopback; `lose` says what is lost next.
+    """A proxy on loopback; `lose` says what is lost next, of the transaction that speaks of `whose`.
 
     "the commit", "its answer" (the connection breaks), or "every word" (no answer ever comes, the connection stays).
     """
@@ -18,6 +18,7 @@ class Wire:
     server_port: int
     port: int = 0
     lose: str = ""
+    whose: str = ""
     lost: asyncio.Event = field(default_factory=asyncio.Event)
     _both_ways: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -29,9 +30,11 @@ class Wire:
         server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self.server_port)
         muted = asyncio.Event()
         answers = asyncio.create_task(self._answers(server_reader, writer, muted))
+        is_ours = False
         try:
             while words := await reader.read(1 << 16):
-                if COMMIT in words and self.lose:
+                is_ours = is_ours or bool(self.whose and self.whose.encode() in words)
+                if COMMIT in words and is_ours and self.lose:
                     muted.set()
                     lose, self.lose = self.lose, ""
                     if lose != "the commit":
