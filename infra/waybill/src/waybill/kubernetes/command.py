@@ -1,0 +1,19 @@
+"""`waybill secrets`: what a Kubernetes cluster must be given before the shop."""
+
+import json
+import sys
+
+from waybill.errors import UsageError
+from waybill.home import home_folder
+from waybill.kubernetes.secrets import manifest
+from waybill.stack import STACK_FILE
+
+
+def secrets() -> None:
+    """Print a Kubernetes cluster's secrets for `kubectl apply -f -`; they are made once, and kept in WAYBILL_HOME."""
+    home = home_folder()
+    if (home / STACK_FILE).exists():
+        raise UsageError(f"{home} belongs to a stack on this machine: give the cluster another WAYBILL_HOME")
+    if sys.stdout.isatty():
+        raise UsageError("a terminal is no place for secrets: waybill secrets | kubectl apply -n waybill -f -")
+    print(json.dumps(manifest(home)))
