@@ -35,6 +35,11 @@ def problems(resources: Sequence[Resource]) -> Iterator[str]:
             yield f"{each['kind']} {each['metadata']['name']} is not in the namespace {NAMESPACE}"
 
 
+def is_strimzis(name: str) -> bool:
+    """Tell whether a broker's setting is one that Strimzi makes itself."""
+    return name.startswith(STRIMZIS) and not name.startswith(NOT_STRIMZIS)
+
+
 def _kind(resources: Sequence[Resource], kind: str, wanted: list[Resource]) -> Iterator[str]:
     found = {each["metadata"]["name"]: _said(each) for each in resources if each["kind"] == kind}
     expected = {each["metadata"]["name"]: _said(each) for each in wanted}
@@ -55,7 +60,7 @@ def _brokers(resources: Sequence[Resource]) -> Iterator[str]:
         config = kafka["spec"]["kafka"]["config"]
         yield from (f"Kafka: {name} is not {value}" for name, value in CONFIG.items() if config.get(name) != value)
         for name in config:
-            if name.startswith(STRIMZIS) and not name.startswith(NOT_STRIMZIS):
+            if is_strimzis(name):
                 yield f"Kafka: {name} is Strimzi's to set: it would be dropped"
     pools = [each for each in resources if each["kind"] == "KafkaNodePool"]
     for role in ("broker", "controller"):

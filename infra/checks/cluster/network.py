@@ -8,8 +8,9 @@ from cluster.pods import LABEL, Pod, pods
 from waybill.kubernetes.resource import CLIENTS_PORT, CLUSTER, NAMESPACE, Resource
 
 BROKER = {"strimzi.io/cluster": CLUSTER, "strimzi.io/kind": "Kafka", "strimzi.io/name": f"{CLUSTER}-kafka"}
-DNS = ("kube-system", {"k8s-app": "kube-dns"}, 53)
+DNS: tuple[str, "Labels", int] = ("kube-system", {"k8s-app": "kube-dns"}, 53)
 Labels = Mapping[str, str]
+STRANGER: tuple[str, Labels] = ("elsewhere", {})
 
 
 class Rules(NamedTuple):
@@ -43,6 +44,14 @@ class Rules(NamedTuple):
             _port(rule, port) and any("ipBlock" in peer for peer in rule.get("to", [])) for rule in rules
         )
 
+    def hold_back(self, pod: Labels, direction: str) -> bool:
+        """Tell whether any policy selects a Pod, so that what none permits is refused."""
+        return self._rules(pod, direction) is not None
+
+    def permit_strangers(self, target: Labels, port: int) -> bool:
+        """Tell whether a Pod of just any namespace may speak to one of ours."""
+        return self._side(target, "Ingress", STRANGER, port)
+
     def permit_names(self, source: Labels) -> bool:
         """Tell whether a Pod may ask for names."""
         return self._side(source, "Egress", DNS[:2], DNS[2])
@@ -52,7 +61,10 @@ class Rules(NamedTuple):
         if rules is None:
             return True
         peers = "to" if direction == "Egress" else "from"
-        return any(_port(rule, port) and any(_peer(each, other) for each in rule.get(peers, [{}])) for rule in rules)
+        return any(
+            _port(rule, port) and (peers not in rule or any(_peer(each, other) for each in rule[peers]))
+            for rule in rules
+        )
 
     def _rules(self, pod: Labels, direction: str) -> list[Resource] | None:
         """Return the rules that hold for a Pod; None where no policy selects it, so that all is permitted."""
@@ -64,19 +76,32 @@ class Rules(NamedTuple):
 
 def problems(resources: Sequence[Resource]) -> Iterator[str]:
     """Yield ways that are needed and closed, open and not needed, and Pods that no policy holds back."""
-    rules, ours = Rules.of(resources), pods(resources)
-    ways = set(needed(resources))
+    rules, ours, ways = Rules.of(resources), pods(resources), set(needed(resources))
     for way in sorted(ways):
         source = next(pod for pod in ours if pod.labels[LABEL] == way.source)
         if not _open(rules, source, way, ours):
             yield f"{way.source} may not speak to {way.target} on {way.port}"
+    for name, labels, port in _targets(ours):
+        if rules.permit_strangers(labels, port):
+            yield f"whoever is in the cluster may speak to {name} on {port}"
     for source in ours:
-        if not rules.permit_names(source.labels):
-            yield f"{source.labels[LABEL]} may not ask for names"
-        for name, labels, port in _targets(ours):
-            known = Way(source.labels[LABEL], name, port) in ways or name == source.labels[LABEL]
-            if not known and rules.permit(source.labels, labels, port):
-                yield f"{source.labels[LABEL]} may speak to {name} on {port}, and never has to"
+        yield from _held_back(rules, source)
+        yield from (
+            f"{source.labels[LABEL]} may speak to {name} on {port}, and never has to"
+            for name, labels, port in _targets(ours)
+            if Way(source.labels[LABEL], name, port) not in ways
+            and source.labels != labels
+            and rules.permit(source.labels, labels, port)
+        )
+
+
+def _held_back(rules: Rules, pod: Pod) -> Iterator[str]:
+    name = pod.labels[LABEL]
+    if not rules.permit_names(pod.labels):
+        yield f"{name} may not ask for names"
+    for direction in ("Ingress", "Egress"):
+        if not rules.hold_back(pod.labels, direction):
+            yield f"{name}: no policy holds back its {direction}"
 
 
 def _open(rules: Rules, source: Pod, way: Way, ours: list[Pod]) -> bool:
