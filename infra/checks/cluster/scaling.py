@@ -2,9 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
-from cluster.pods import services
+from chassis import ServiceSettings
+from chassis.app import WORKERS_CONNECTIONS
+from cluster.pods import LABEL, services
 from contracts import TOPICS, Names, topics_consumed
 from waybill.kubernetes.resource import NAMESPACE, Resource
+from waybill.provision.postgres.desired import desired_roles
+
+DOORBELL = 1  # the relay's, that hears of commits
 
 
 def problems(resources: Sequence[Resource]) -> Iterator[str]:
@@ -14,6 +19,7 @@ def problems(resources: Sequence[Resource]) -> Iterator[str]:
     for each in scaled:
         yield from (f"ScaledObject {each['metadata']['name']}: {why}" for why in _target(each["spec"], resources))
         yield from (f"ScaledObject {each['metadata']['name']}: {why}" for why in _triggers(each["spec"], credentials))
+        yield from (f"ScaledObject {each['metadata']['name']}: {why}" for why in _connections(each["spec"], resources))
 
 
 def _target(spec: Resource, resources: Sequence[Resource]) -> Iterator[str]:
@@ -29,6 +35,17 @@ def _target(spec: Resource, resources: Sequence[Resource]) -> Iterator[str]:
     if any(each["kind"] == "Deployment" and each["metadata"]["name"] == name and "replicas" in each["spec"]
            for each in resources):  # fmt: skip
         yield "the Deployment sets its replicas too: each apply would undo the scaling"
+
+
+def _connections(spec: Resource, resources: Sequence[Resource]) -> Iterator[str]:
+    """Yield that PostgreSQL would turn some processes away: all that may be there at once, one on its way in or out."""
+    for pod in (each for each in services(resources) if each.name == spec["scaleTargetRef"]["name"]):
+        (main,) = (each for each in pod.containers if each.raw["name"] == "service")
+        pool = main.env.get("WAYBILL_POSTGRES_POOL", ServiceSettings.model_fields["postgres_pool"].default)
+        each_one = int(pool) + WORKERS_CONNECTIONS + DOORBELL
+        wanted = each_one * (spec["maxReplicaCount"] + 1)
+        if wanted > (most := desired_roles(Names())[pod.labels[LABEL]].connection_limit):
+            yield f"its processes want {wanted} connections, and its role in PostgreSQL has {most}"
 
 
 def _triggers(spec: Resource, credentials: set[str]) -> Iterator[str]:

@@ -4,12 +4,13 @@ import base64
 from collections.abc import Mapping
 from pathlib import Path
 
-from contracts import OPERATOR, Names
+from contracts import OPERATOR, SERVICES, Names
 from waybill import secrets
-from waybill.kubernetes.resource import Resource
+from waybill.kubernetes.resource import BOOTSTRAP, BROKERS, NAMESPACE, Resource
 from waybill.local.keys import PUBLIC_KEYS, SIGNING_KEY, ensure_token_key
 from waybill.local.shop import ensure_gateway_keys
 from waybill.provision.postgres.desired import desired_roles
+from waybill.stack import Stack
 
 TOKEN_KEYS = "token-keys"  # noqa: S105  # a name, no secret
 
@@ -39,6 +40,23 @@ def manifest(home: Path) -> Resource:
         secrets.ensure(home, f"postgres-{role}")
     items = [_secret(home, name, keys) for name, keys in files().items()]
     return {"apiVersion": "v1", "kind": "List", "items": items}
+
+
+def stack(home: Path) -> Stack:
+    """Return how the cluster's parts are reached from within it; from outside, `waybill token` needs no more."""
+    names = {service: [f"http://{service}.{NAMESPACE}.svc:8000"] for service in SERVICES}
+    return Stack(
+        home=home,
+        namespace="",
+        brokers=BROKERS,
+        kafka_bootstrap=BOOTSTRAP,
+        kafka_ca=home / "secrets" / "kafka-ca.pem",
+        postgres_host=f"postgres.{NAMESPACE}.svc",
+        postgres_port=5432,
+        registry_url=f"http://registry.{NAMESPACE}.svc:8080/apis/ccompat/v7",
+        services=names,
+        gateway_url=f"http://gateway.{NAMESPACE}.svc:8000",
+    )
 
 
 def _secret(home: Path, name: str, keys: Mapping[str, str]) -> Resource:

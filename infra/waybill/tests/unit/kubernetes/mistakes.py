@@ -128,6 +128,7 @@ TABLE: dict[tuple[str, str], tuple[tuple[Any, ...], ...]] = {
         ("looks at the group orders", SCALED, "spec triggers 0 metadata consumerGroup", "orders"),
         ("would not find Kafka", SCALED, "spec triggers 0 metadata bootstrapServers", "kafka:9093"),
         ("there is no TriggerAuthentication", "TriggerAuthentication/scaler"),
+        ("its processes want 60 connections", SETTINGS, "data WAYBILL_POSTGRES_POOL", "10"),
         ("each apply would undo the scaling", CHECKOUT, "spec replicas", 2),
     ),
 }  # fmt: skip
