@@ -59,7 +59,7 @@ async def wait(engine: AsyncEngine, service: str) -> None:
 def main(service: str) -> None:
     """Wait; a SIGTERM ends it at once, which the first process of a container would not heed by itself."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
-    logs.configure("info", service, "migrated")
+    logs.configure("warning", service, "migrated")  # Alembic tells each second what it looks at
     engine = create_async_engine(MigrationSettings().url(), connect_args={"timeout": PATIENCE_S})
     asyncio.run(wait(engine, service))
 

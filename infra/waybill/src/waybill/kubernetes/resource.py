@@ -15,13 +15,14 @@ STRIMZI = "kafka.strimzi.io/v1"
 KEDA = "keda.sh/v1alpha1"
 
 
-def resource(
-    api_version: str, kind: str, name: str, spec: Mapping[str, Any], annotations: Mapping[str, str] | None = None
-) -> Resource:
-    """Return a resource; one of Strimzi's that lies inside a cluster says in which."""
+# With a KafkaTopic its records go. With a KafkaUser, on Kafka 4.3.1, whatever broker restarts refuses all others.
+NEVER_PRUNED = {"argocd.argoproj.io/sync-options": "Prune=false", "kustomize.toolkit.fluxcd.io/prune": "disabled"}
+
+
+def resource(api_version: str, kind: str, name: str, spec: Mapping[str, Any]) -> Resource:
+    """Return a resource; one of Strimzi's says in which cluster it is, and that nobody may prune it."""
     metadata: dict[str, Any] = {"name": name}
-    if api_version == STRIMZI and kind != "Kafka":
-        metadata["labels"] = {"strimzi.io/cluster": CLUSTER}
-    if annotations:
-        metadata["annotations"] = dict(annotations)
+    if api_version == STRIMZI:
+        metadata |= {"labels": {"strimzi.io/cluster": CLUSTER}} if kind != "Kafka" else {}
+        metadata["annotations"] = dict(NEVER_PRUNED)
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": dict(spec)}

@@ -7,8 +7,6 @@ from contracts import Names
 from waybill.kubernetes.resource import BROKERS, STRIMZI, Resource, resource
 from waybill.provision.kafka.state import Acl, desired
 
-# Kafka 4.3.1 refuses every user on a broker that restarts after one was deleted: what prunes must leave users alone.
-KEPT = {"argocd.argoproj.io/sync-options": "Prune=false", "kustomize.toolkit.fluxcd.io/prune": "disabled"}
 TYPES = {"topic": "topic", "group": "group", "transactional_id": "transactionalId", "cluster": "cluster"}
 
 
@@ -46,7 +44,7 @@ def user(name: str, acls: Iterable[Acl]) -> Resource:
             "acls": [{"resource": _target(*on), "operations": allowed} for on, allowed in sorted(operations.items())],
         },
     }
-    return resource(STRIMZI, "KafkaUser", name, spec, KEPT)
+    return resource(STRIMZI, "KafkaUser", name, spec)
 
 
 def _target(kind: str, name: str, pattern: str) -> dict[str, str]:

@@ -36,6 +36,15 @@ def test_a_planted_mistake_is_found(checks: Any, overlays: dict[str, Any], mista
     assert any(mistake.says in each for each in said), said
 
 
+def test_in_production_a_node_that_dies_takes_one_broker_and_one_controller_at_most(overlays: dict[str, Any]) -> None:
+    pools = [each for each in overlays["prod"] if each["kind"] == "KafkaNodePool"]
+    assert {tuple(pool["spec"]["roles"]) for pool in pools} == {("broker",), ("controller",)}
+    for pool in pools:
+        (spread,) = pool["spec"]["template"]["pod"]["topologySpreadConstraints"]
+        assert (spread["topologyKey"], spread["whenUnsatisfiable"]) == ("kubernetes.io/hostname", "DoNotSchedule")
+        assert spread["labelSelector"]["matchLabels"] == {"strimzi.io/pool-name": pool["metadata"]["name"]}
+
+
 def test_each_check_has_mistakes_that_it_finds(checks: Any) -> None:
     assert {mistake.check for mistake in MISTAKES} == {
         check.__module__.removeprefix("cluster.") for check in checks.CHECKS
