@@ -5,7 +5,7 @@ MEMBERS := $(wildcard shared/*/pyproject.toml services/*/pyproject.toml infra/*/
 EDITABLE := $(foreach member,$(MEMBERS),-e ./$(dir $(member)))
 PACKAGES := waybill $(foreach member,accounting chassis checkout contracts exactly-once fulfillment inventory letters payment-gateway,waybill-$(member))
 
-.PHONY: help setup lock check openapi test coverage nightly mutants bench up down status demo audit
+.PHONY: help setup lock check openapi manifests test coverage nightly mutants bench up down status demo audit
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -30,10 +30,14 @@ check: setup ## lint, types, architecture rules, known vulnerabilities of what w
 	$(BIN)/lint-imports
 	$(BIN)/python infra/checks/one_place_ends_transactions.py
 	$(BIN)/python infra/checks/openapi.py
+	$(BIN)/python infra/checks/manifests.py
 	$(BIN)/python infra/checks/vulnerabilities.py
 
 openapi: setup ## write docs/openapi anew after a change of an HTTP interface
 	$(BIN)/python infra/checks/openapi.py --write
+
+manifests: setup ## write what infra/kubernetes derives from shared/contracts anew
+	$(BIN)/python infra/checks/manifests.py --write
 
 test: setup coverage ## every test; the end-to-end ones last
 	$(BIN)/python -m pytest

@@ -33,6 +33,10 @@ COMMANDS = {
     ),
     "token": Command("waybill.token.command", "Print a token for a customer or for an operator."),
     "rotate": Command("waybill.rotate.command", "Change a password or a certificate at Kafka while orders flow."),
+    "secrets": Command(
+        "waybill.kubernetes.command",
+        "Print a Kubernetes cluster's secrets for `kubectl apply -f -`; they are made once, and kept in WAYBILL_HOME.",
+    ),
     "demo": Command(
         "waybill.demo.command",
         "Show the whole story: the stack starts if it is not up, orders go through, the audit has the last word.",

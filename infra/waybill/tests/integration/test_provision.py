@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from contracts import ProductListed
 from exactly_once.avro import full_name
 from waybill import provision, secrets
+from waybill.errors import UsageError
 from waybill.provision import command
 from waybill.provision.kafka.broker import Broker
 from waybill.provision.kafka.difference import KafkaDifference
@@ -214,3 +215,19 @@ def test_the_command_exits_with_1_on_drift_and_with_0_once_it_is_put_right(
     assert json.loads(printed)["changes"][0]["kind"] == "privilege"
     assert run(namespaced_stack, monkeypatch)[0] == 0
     assert run(namespaced_stack, monkeypatch, "--check") == (0, "Nothing to do: everything is as the contracts say.\n")
+
+
+def test_parts_that_others_provide_are_left_to_them(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = stack.in_namespace("parts")
+    code, printed = run(mine, monkeypatch, "--only", "postgres", "--only", "registry", "--json")
+    assert code == 0
+    assert {change["part"] for change in json.loads(printed)["changes"]} == {"postgres", "registry"}
+    assert run(mine, monkeypatch, "--check", "--only", "postgres")[0] == 0
+    code, printed = run(mine, monkeypatch, "--check", "--json")
+    assert code == 1
+    assert {change["part"] for change in json.loads(printed)["changes"]} == {"kafka"}
+
+
+def test_a_part_that_there_is_not_is_wrong_use() -> None:
+    with pytest.raises(UsageError, match="--only takes one of postgres, kafka, registry, not zookeeper"):
+        command.parts_of(["postgres", "zookeeper"])

@@ -28,13 +28,19 @@ class MigrationSettings(BaseSettings):
 
 
 def migrate(service: str, settings: MigrationSettings) -> None:
-    """Run the migrations that the package `service` brings in `migrations/versions`; twice changes nothing."""
+    """Run the migrations of a service; twice changes nothing."""
+    config = migrations(service)
+    config.attributes["url"] = settings.url()
+    command.upgrade(config, "head")
+
+
+def migrations(service: str) -> Config:
+    """Return where Alembic finds the migrations that the package `service` brings in `migrations/versions`."""
     config = Config()
     config.set_main_option("script_location", "chassis:migrations")
     config.set_main_option("path_separator", "newline")
     config.set_main_option("version_locations", str(resources.files(service) / "migrations" / "versions"))
-    config.attributes["url"] = settings.url()
-    command.upgrade(config, "head")
+    return config
 
 
 if __name__ == "__main__":

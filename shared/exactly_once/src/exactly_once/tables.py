@@ -124,6 +124,18 @@ def upgrade_tables(connection: Connection) -> None:
             connection.execute(text(change))
 
 
+def missing(connection: Connection) -> list[str]:
+    """Return the columns that these tables lack beside today's; none for a database that has no tables of ours."""
+    inspector = inspect(connection)
+    if not inspector.has_table(claims.name):
+        return []
+    found = {
+        (table, column["name"]) for (_, table), columns in inspector.get_multi_columns().items() for column in columns
+    }
+    wanted = {(table.name, column.name) for table in metadata.sorted_tables for column in table.columns}
+    return sorted(f"{table}.{column}" for table, column in wanted - found)
+
+
 def drop_tables(connection: Connection) -> None:
     """Drop the library's tables: for the way back of that migration."""
     metadata.drop_all(connection)

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from pathlib import Path
 
 from contracts import SERVICES as WITH_DATABASE
 from exactly_once import Auth
@@ -12,6 +13,7 @@ from waybill.local.programs import Program, answers
 from waybill.stack import Stack
 
 GATEWAY_SERVICE = "payment_gateway"
+STOP_DEADLINE_S = 6.0
 KEPT = (
     "PATH",
     "HOME",
@@ -54,7 +56,7 @@ def program(stack: Stack, service: str, instance: str, port: int) -> Program:
         env=environment(stack, service, instance, port),
         health=answers(f"http://{LOOPBACK}:{port}/health/ready"),
         port=port,
-        stop_deadline_s=6.0,
+        stop_deadline_s=STOP_DEADLINE_S,
     )
 
 
@@ -94,10 +96,10 @@ def environment(stack: Stack, service: str, instance: str, port: int) -> dict[st
     return _kept() | own | kafka | database
 
 
-def ensure_gateway_keys(stack: Stack) -> None:
+def ensure_gateway_keys(home: Path) -> None:
     """Make the gateway's API keys, and the file in which it reads them."""
-    keys = {who: secrets.ensure(stack.home, f"gateway-key-{who}") for who in ("accounting", "operator")}
-    secrets.write(secrets.path_of(stack.home, "gateway-keys.json"), json.dumps(keys))
+    keys = {who: secrets.ensure(home, f"gateway-key-{who}") for who in ("accounting", "operator")}
+    secrets.write(secrets.path_of(home, "gateway-keys.json"), json.dumps(keys))
 
 
 def _postgres(stack: Stack, service: str, role: str) -> dict[str, str]:
