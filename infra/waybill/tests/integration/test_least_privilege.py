@@ -61,12 +61,12 @@ def expected(names: Names, topics: Told, user: str) -> set[Cell]:
         return set(everything(names))
     granted = {(verb, "topic", names.topic(topic)) for topic in topics for verb in verbs(topics[topic], user)}
     if user == AUDITOR:
-        groups = [names.group(each) for each in USERS]
+        groups = [names.group(each) for each in (*SERVICES, AUDITOR)]
         ids = [names.transactional_id(service, instance) for service in SERVICES for instance in ("1", "relay")]
         granted |= {("describe", "group", group) for group in groups}
         granted |= {("describe", "transactional id", each) for each in ids}
         granted |= {("describe", CLUSTER, "")}
-    else:
+    elif user in SERVICES:
         granted |= {(verb, "group", names.group(user)) for verb in ("read", "describe")}
         granted |= {
             (verb, "transactional id", names.transactional_id(user, instance))

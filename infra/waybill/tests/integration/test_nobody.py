@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 from infra.waybill.tests.integration.trials import connected
 
-from contracts import OPERATOR, USERS
+from contracts import AUDITOR, OPERATOR, SERVICES, USERS
 from waybill.local import shop
 from waybill.stack import Stack
 
@@ -53,7 +53,7 @@ async def test_nobody_gets_in_without_the_right_password(migrated_stack: Stack) 
     guesses = [(user, guess) for user in (*users, *STRANGERS) for guess in (user, *GUESSES)] + others
     assert {*await asyncio.gather(*(kafka(stack, *guess) for guess in guesses))} == {"SaslAuthenticationFailed"}
 
-    roles = [names.role(role) for role in (*USERS, shop.GATEWAY_SERVICE, "registry", OPERATOR)]
+    roles = [names.role(role) for role in (*SERVICES, AUDITOR, shop.GATEWAY_SERVICE, "registry", OPERATOR)]
     others = [(role, stack.secret(f"postgres-{roles[place - 1]}")) for place, role in enumerate(roles)]
     guesses = [(role, guess) for role in (*roles, *STRANGERS) for guess in (role, "", *GUESSES)] + others
     assert {*await asyncio.gather(*(postgresql(stack, *guess) for guess in guesses))} == {"InvalidPasswordError"}

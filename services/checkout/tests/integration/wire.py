@@ -1,16 +1,16 @@
-"""The wire between checkout and its database, on which the next COMMIT, or its answer, gets lost."""
+"""The wire between checkout and its database, on which the statement that commits an order, or its answer, gets lost."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
-COMMIT = b"COMMIT;"
+COMMITS = 2  # of the statements that speak of a key: the first asks for prices
 
 
 @dataclass
 class Wire:
-    """A proxy on loopback; `lose` says what is lost next, of the transaction that speaks of `whose`.
+    """A proxy on loopback; `lose` says what is lost next, of the statements that speak of `whose`.
 
     "the commit", "its answer" (the connection breaks), or "every word" (no answer ever comes, the connection stays).
     """
@@ -30,11 +30,11 @@ class Wire:
         server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self.server_port)
         muted = asyncio.Event()
         answers = asyncio.create_task(self._answers(server_reader, writer, muted))
-        is_ours = False
+        ours = 0
         try:
             while words := await reader.read(1 << 16):
-                is_ours = is_ours or bool(self.whose and self.whose.encode() in words)
-                if COMMIT in words and is_ours and self.lose:
+                ours += bool(self.whose and self.whose.encode() in words)
+                if ours == COMMITS and self.lose:
                     muted.set()
                     lose, self.lose = self.lose, ""
                     if lose != "the commit":
