@@ -1,4 +1,4 @@
-"""The wire between checkout and its database, on which the statement that commits an order, or its answer, gets lost."""
+"""The wire between checkout and its database, on which what commits an order, or the answer to it, gets lost."""
 
 import asyncio
 from collections.abc import AsyncIterator
