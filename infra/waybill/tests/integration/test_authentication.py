@@ -146,6 +146,24 @@ async def test_a_token_for_another_audience_is_refused(
     assert "as user inventory" in await entry(replace(inventory, credential=shown))
 
 
+@ONLY_TOKENS
+async def test_a_connection_ends_with_its_token_and_the_next_one_shows_what_the_file_holds_then(
+    stack: Stack, inventory: KafkaSettings
+) -> None:
+    secrets.write(inventory.credential, issued(stack.home, "inventory", ttl_s=2))
+    expired = time.monotonic() + 2
+    producer = TransactionalProducer(inventory, "inventory", "1")
+    await producer.replace()
+    await producer.publish([PROOF])
+    secrets.write(inventory.credential, issued(stack.home, "inventory"))
+    await asyncio.sleep(max(0.0, expired + 0.5 - time.monotonic()))
+    with pytest.raises(PublishFailed, match="stays unanswered"):
+        await producer.publish([PROOF])
+    await producer.replace()
+    await producer.publish([PROOF])
+    await producer.stop()
+
+
 def cut(producer: TransactionalProducer) -> None:
     """Break the connections of a producer that goes on."""
     client = producer._producer.client  # type: ignore[union-attr]  # noqa: SLF001  # nobody else can break them alone
