@@ -133,7 +133,7 @@ async def _start_workers(app: FastAPI, settings: ServiceSettings, parts: Parts, 
     if parts.publishes:
         relay = Relay(settings.service, engine=engine, kafka=kafka)
         outbox = Outbox(codec)
-        backlog = Backlog(app.state.database, outbox, settings.outbox_most_rows)
+        app.state.backlog = backlog = Backlog(app.state.database, outbox, settings.outbox_most_rows)
         app.state.publisher = Publisher(app.state.database, outbox, relay, backlog)
         app.state.workers["relay"] = Running("relay", relay)
         if parts.sweeps:
