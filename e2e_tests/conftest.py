@@ -7,7 +7,7 @@ import pytest
 from waybill.driver import Waybill
 from waybill.testing import forget, free_base_port
 
-OUTBOX_MOST_ROWS = "400"  # so that an outage of Kafka reaches it within seconds
+OUTBOX_MOST_ROWS = "400"  # so that an outage of Kafka reaches it within seconds: test_outages.py
 LAST = "test_down_leaves_no_process_behind"
 
 

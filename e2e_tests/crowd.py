@@ -17,6 +17,7 @@ from waybill.token.signing import Signer
 
 CUSTOMERS = 20
 PATIENCE_S = 10.0
+PAUSE_S = 0.1
 ACCEPTED = 202
 
 
@@ -76,10 +77,14 @@ class Crowd:
 
     async def insist(self, orders: Iterable[Order]) -> None:
         """Send again what was not accepted, under its key, until it is."""
+        refused = [order for order in orders if order.order_id is None]
+        await asyncio.gather(*(self._insist(refused[each::CUSTOMERS]) for each in range(CUSTOMERS)))
+
+    async def _insist(self, orders: Iterable[Order]) -> None:
         for order in orders:
             while order.order_id is None:
                 await self._ask(order)
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(PAUSE_S)
 
     async def ready(self) -> tuple[int, str]:
         """Return what checkout's readiness says."""

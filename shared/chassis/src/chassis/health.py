@@ -1,5 +1,6 @@
 """Whether a service lives, whether it is ready and why not, and what it measures."""
 
+from collections.abc import Awaitable
 from http import HTTPStatus
 
 from fastapi import APIRouter, Request, Response
@@ -8,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
 
 from chassis.database import Database
+from chassis.limiting import Backlog
 
 router = APIRouter(tags=["health"])
 
@@ -22,8 +24,12 @@ async def live() -> dict[str, bool]:
 async def ready(request: Request) -> JSONResponse:
     """Tell whether the service does its work; 503 with the reason where it does not."""
     reasons = {name: worker.health() for name, worker in request.app.state.workers.items()}
-    if (database := getattr(request.app.state, "database", None)) is not None:
-        reasons["database"] = await _ask(database)
+    database: Database | None = getattr(request.app.state, "database", None)
+    backlog: Backlog | None = getattr(request.app.state, "backlog", None)
+    if database is not None:
+        reasons["database"] = await _why_not(_ask(database))
+    if backlog is not None and not reasons["database"]:
+        reasons["outbox"] = await _why_not(backlog.check())
     why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items() if reason)
     status = HTTPStatus.SERVICE_UNAVAILABLE if why else HTTPStatus.OK
     return JSONResponse({"ready": not why, "why": why or None}, status)
@@ -35,10 +41,14 @@ async def metrics() -> Response:
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
-async def _ask(database: Database) -> str | None:
+async def _ask(database: Database) -> None:
+    async with database.statements() as connection:
+        await connection.execute(text("SELECT 1"))
+
+
+async def _why_not(asking: Awaitable[None]) -> str | None:
     try:
-        async with database.statements() as connection:
-            await connection.execute(text("SELECT 1"))
+        await asking
     except Exception as error:  # noqa: BLE001  # any failure is the answer to the question
         return str(error).splitlines()[0] if str(error) else type(error).__name__
     return None

@@ -82,7 +82,7 @@ def _publish(app: FastAPI, parts: Parts, engine: AsyncEngine, kafka: KafkaSettin
     settings: ServiceSettings = app.state.settings
     relay = Relay(settings.service, engine=engine, kafka=kafka)
     outbox = Outbox(codec)
-    backlog = Backlog(app.state.database, outbox, settings.outbox_most_rows)
+    app.state.backlog = backlog = Backlog(app.state.database, outbox, settings.outbox_most_rows)
     app.state.publisher = Publisher(app.state.database, outbox, relay, backlog)
     app.state.workers["relay"] = Running("relay", relay)
     if parts.sweeps:
