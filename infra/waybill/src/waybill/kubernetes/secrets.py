@@ -35,7 +35,7 @@ def files() -> dict[str, dict[str, str]]:
 def manifest(home: Path) -> Resource:
     """Return all of them as one list for `kubectl apply`; what is not in `home` yet is made there."""
     ensure_token_key(home)
-    ensure_gateway_keys(home)
+    ensure_gateway_keys(stack(home))
     for role in (OPERATOR, *desired_roles(Names())):
         secrets.ensure(home, f"postgres-{role}")
     items = [_secret(home, name, keys) for name, keys in files().items()]

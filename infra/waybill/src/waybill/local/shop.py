@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-from pathlib import Path
 
 from contracts import SERVICES as WITH_DATABASE
 from exactly_once import Auth
@@ -96,10 +95,10 @@ def environment(stack: Stack, service: str, instance: str, port: int) -> dict[st
     return _kept() | own | kafka | database
 
 
-def ensure_gateway_keys(home: Path) -> None:
+def ensure_gateway_keys(stack: Stack) -> None:
     """Make the gateway's API keys, and the file in which it reads them."""
-    keys = {who: secrets.ensure(home, f"gateway-key-{who}") for who in ("accounting", "operator")}
-    secrets.write(secrets.path_of(home, "gateway-keys.json"), json.dumps(keys))
+    keys = {who: secrets.ensure(stack.home, f"gateway-key-{who}") for who in ("accounting", "operator")}
+    secrets.write(secrets.path_of(stack.home, "gateway-keys.json"), json.dumps(keys))
 
 
 def _postgres(stack: Stack, service: str, role: str) -> dict[str, str]:

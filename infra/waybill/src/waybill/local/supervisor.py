@@ -90,7 +90,7 @@ class Supervisor:
     def _prepare(self) -> dict[str, list[Path]]:
         issuing.prepare(self._stack)
         keys.ensure_token_key(self._home)
-        shop.ensure_gateway_keys(self._stack.home)
+        shop.ensure_gateway_keys(self._stack)
         secrets.ensure(self._home, "kafka-operator")
         secrets.write(self._home / STACK_FILE, self._stack.model_dump_json(indent=1))
         return artifacts.fetch(self._options.cache, say=self._say)
