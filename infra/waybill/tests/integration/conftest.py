@@ -26,7 +26,7 @@ def migrated_stack(stack: Stack) -> Stack:
     mine = stack.in_namespace(f"m{os.getpid() % 100_000}")
     asyncio.run(provision.apply(mine))
     migrate_all(mine)
-    shop.ensure_gateway_keys(mine.home)
+    shop.ensure_gateway_keys(mine)
     return mine
 
 

@@ -132,7 +132,7 @@ def files_of(home: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 async def written(namespaced_stack: Stack) -> Written:
-    shop.ensure_gateway_keys(namespaced_stack.home)
+    shop.ensure_gateway_keys(namespaced_stack)
     async with services(namespaced_stack, only=("checkout", "accounting")) as stack:
         await plant(stack)
         found = Written(stack.namespace, await asked(stack))
