@@ -4,8 +4,11 @@ BIN := .venv/bin
 MEMBERS := $(wildcard shared/*/pyproject.toml services/*/pyproject.toml infra/*/pyproject.toml)
 EDITABLE := $(foreach member,$(MEMBERS),-e ./$(dir $(member)))
 PACKAGES := waybill $(foreach member,accounting chassis checkout contracts exactly-once fulfillment inventory payment-gateway,waybill-$(member))
+# what goes into the images: a part of requirements.lock, in the same versions
+IMAGE_LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header \
+  --constraints requirements.lock $(foreach package,$(PACKAGES),--no-emit-package $(package))
 
-.PHONY: help setup lock check openapi test coverage nightly mutants up down status demo audit
+.PHONY: help setup lock check openapi test coverage nightly mutants up down status demo audit compose-up compose-down
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -22,6 +25,8 @@ setup: .venv/.ready ## make .venv from the locks (nothing outside it is touched)
 lock: ## resolve the requirements again, with hashes
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 --no-header --group dev \
 	  $(foreach package,$(PACKAGES),--no-emit-package $(package)) pyproject.toml -o requirements.lock
+	$(IMAGE_LOCK) $(wildcard services/*/pyproject.toml) -o requirements-services.lock
+	$(IMAGE_LOCK) $(wildcard services/*/pyproject.toml) infra/waybill/pyproject.toml -o requirements-operator.lock
 
 check: setup ## lint, types, architecture rules
 	$(BIN)/ruff check .
@@ -30,6 +35,7 @@ check: setup ## lint, types, architecture rules
 	$(BIN)/lint-imports
 	$(BIN)/python infra/checks/one_place_ends_transactions.py
 	$(BIN)/python infra/checks/openapi.py
+	$(BIN)/hadolint $(wildcard infra/docker/*.Dockerfile)
 
 openapi: setup ## write docs/openapi anew after a change of an HTTP interface
 	$(BIN)/python infra/checks/openapi.py --write
@@ -62,3 +68,9 @@ demo: setup ## the whole story: start, hundreds of orders, the audit
 
 audit: ## prove that nothing was lost, doubled or out of order
 	$(BIN)/waybill audit
+
+compose-up: setup ## start the stack in containers
+	$(BIN)/waybill up --stack compose
+
+compose-down: ## remove its containers, its data stays
+	$(BIN)/waybill down --stack compose

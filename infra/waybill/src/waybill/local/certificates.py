@@ -23,7 +23,7 @@ def ensure_certificates(home: Path, brokers: int) -> None:
         return
     authority_key, authority = _authority()
     for number, store in stores.items():
-        key, certificate = _broker(f"broker-{number}", authority_key, authority)
+        key, certificate = _broker(number, authority_key, authority)
         secrets.write(store, _pem(key) + _pem(certificate) + _pem(authority))
     secrets.write(folder / "ca.pem", _pem(authority))  # the authority's key is not kept: nobody can sign another
 
@@ -37,10 +37,11 @@ def _authority() -> tuple[Key, x509.Certificate]:
     return key, builder.sign(key, hashes.SHA256())
 
 
-def _broker(common_name: str, signing: Key, authority: x509.Certificate) -> tuple[Key, x509.Certificate]:
+def _broker(number: int, signing: Key, authority: x509.Certificate) -> tuple[Key, x509.Certificate]:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-    addresses = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"broker-{number}")])
+    in_network = x509.DNSName(f"kafka-{number}")  # of containers
+    addresses = [x509.DNSName("localhost"), in_network, x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     builder = _builder(name, key.public_key(), authority.subject)
     builder = builder.add_extension(x509.SubjectAlternativeName(addresses), critical=False)
