@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # An image a service, from the repository's root:
 #   docker build -f infra/docker/service.Dockerfile --build-arg SERVICE=inventory -t waybill/inventory .
 # With `--target operator`: what prepares a stack (certificates, provisioning, every service's migrations).
@@ -7,16 +6,14 @@ FROM ghcr.io/astral-sh/uv:0.13.8 AS uv
 
 FROM python:3.11-slim-bookworm AS locked
 COPY --from=uv /uv /usr/local/bin/uv
-ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
+ENV UV_COMPILE_BYTECODE=1 UV_NO_CACHE=1 UV_PYTHON_DOWNLOADS=never
 WORKDIR /app
 COPY requirements-services.lock ./
-RUN --mount=type=cache,target=/root/.cache/uv \
-    uv venv --quiet && uv pip install --quiet --require-hashes -r requirements-services.lock
+RUN uv venv --quiet && uv pip install --quiet --require-hashes -r requirements-services.lock
 
 FROM locked AS locked-operator
 COPY requirements-operator.lock ./
-RUN --mount=type=cache,target=/root/.cache/uv \
-    uv pip install --quiet --require-hashes -r requirements-operator.lock
+RUN uv pip install --quiet --require-hashes -r requirements-operator.lock
 
 # Nothing is written at run time: bytecode is made here, and the root may be read-only.
 FROM python:3.11-slim-bookworm AS runtime

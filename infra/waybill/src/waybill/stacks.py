@@ -2,14 +2,13 @@
 
 from contextvars import ContextVar
 from importlib import import_module
-from typing import Literal, get_args
+from typing import Literal
 
 from waybill.parts import Parts
 
 Kind = Literal["local", "compose"]
 VARIABLE = "WAYBILL_STACK"
 MODULES: dict[Kind, str] = {"local": "waybill.local.parts", "compose": "waybill.compose.parts"}
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _kind: ContextVar[Kind] = ContextVar("kind", default="local")
 

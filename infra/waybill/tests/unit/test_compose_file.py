@@ -41,7 +41,7 @@ def test_every_container_is_bounded_and_contained(name: str) -> None:
     assert about["cap_drop"] == ["ALL"]
     assert about["security_opt"] == ["no-new-privileges:true"]
     assert about["read_only"] is True
-    assert about["restart"] == ("no" if name in STEPS else "unless-stopped")
+    assert about["restart"] == ("no" if name in {*STEPS, "load"} else "unless-stopped")
     assert ":" in about["image"] or "build" in about
     assert not about["image"].endswith(":latest")
 

@@ -33,7 +33,7 @@ class Docker:
         except subprocess.TimeoutExpired as error:
             raise UsageError(f"docker {words[0]} does not answer: is the engine well?") from error
         if done.returncode:
-            raise UsageError(f"docker {' '.join(words[:2])}: {_last_line(done.stderr)}")
+            raise UsageError(_sentence(words[0], done.stderr))
         return done.stdout
 
     def open(self, *words: str, quiet: bool = False) -> subprocess.Popen[str]:
@@ -81,6 +81,8 @@ def environment_file(project: Path) -> Path | None:
     return file if file.exists() else None
 
 
-def _last_line(said: str) -> str:
+def _sentence(command: str, said: str) -> str:
+    if command == "compose" and "Run 'docker --help'" in said:  # Docker itself took the words for its own
+        return "Docker has no compose plugin: install it (docs.docker.com/compose/install)"
     lines = [line for line in said.strip().splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "it ended without a word"
+    return f"docker {command}: {lines[-1].strip() if lines else 'it ended without a word'}"

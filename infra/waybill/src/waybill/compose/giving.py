@@ -13,9 +13,11 @@ from waybill.local import shop
 from waybill.local.certificates import ensure_certificates
 from waybill.local.keys import PUBLIC_KEYS, ensure_token_key
 from waybill.provision.postgres.desired import desired_roles
+from waybill.token.signing import Signer
 
 READ_ONLY, ENTER_ONLY = 0o400, 0o500
 GATEWAY = "gateway"
+LOADING_CUSTOMERS = 50
 # docker-compose.yml says the same: `user` of each container, or the user of its image
 USERS_OF = {
     "operator": 10_000,
@@ -28,6 +30,7 @@ USERS_OF = {
     "accounting": 10_120,
     "fulfillment": 10_130,
     "kafka-ui": 10_080,
+    "load": 12_345,
 }
 
 
@@ -71,6 +74,7 @@ def given(home: Path, layout: Layout) -> list[Given]:
         *copy(GATEWAY, "postgres-payment_gateway", "gateway-keys.json", PUBLIC_KEYS),
         *copy("accounting", "gateway-key-accounting"),
         *_user_interface(home),
+        *_load(home),
     ]
     for service in SERVICES:
         files += copy(service, f"kafka-{service}", f"postgres-{service}", PUBLIC_KEYS)
@@ -114,6 +118,13 @@ def _user_interface(home: Path) -> list[Given]:
     settings = json.dumps({"kafka": {"clusters": [cluster]}}, indent=1)
     authority = (home / "tls" / "ca.pem").read_text()
     return [Given("kafka-ui", "settings.yml", settings), Given("kafka-ui", "ca.pem", authority)]
+
+
+def _load(home: Path) -> list[Given]:
+    """Return tokens for those who order, since one customer's flood is refused, and one to stock the shelf."""
+    signer = Signer(inside(home))
+    customers = [signer.customer(f"load-{number}") for number in range(LOADING_CUSTOMERS)]
+    return [Given("load", "customers.json", json.dumps(customers)), Given("load", "operator.token", signer.operator())]
 
 
 def give(files: list[Given], volume: Path) -> None:

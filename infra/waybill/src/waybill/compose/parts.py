@@ -32,7 +32,7 @@ class ComposeParts:
         return Seen(running, healthy, tuple(sorted(parts, key=lambda part: part.name)), step_that_failed(containers))
 
     def bring_up(self, wanted: Wanted) -> None:
-        """Have Docker start everything; images that are missing are built. What has started when it fails stays up."""
+        """Have Docker build what has changed and start everything. What has started when it fails stays up."""
         if wanted.typed:
             options = ", ".join(f"--{name.replace('_', '-')}" for name in wanted.typed)
             raise UsageError(f"{options}: for the local stack alone; .env.example says what this one takes")
@@ -41,7 +41,9 @@ class ComposeParts:
             raise UsageError(f"the stack of {self._docker.project} is up already: see `waybill status --stack compose`")
         if not before.running:
             premises.check(self._docker, self._layout, self.home)
-        with self._docker.open("up", "--detach", "--wait", f"--wait-timeout={UP_DEADLINE_S}", quiet=True) as up:
+        with self._docker.open(
+            "up", "--build", "--detach", "--wait", f"--wait-timeout={UP_DEADLINE_S}", quiet=True
+        ) as up:
             code = up.wait()
         if code:
             raise UsageError(self._why_not())
