@@ -20,6 +20,7 @@ from waybill.testing import free_base_port
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[1]
+DOCKER = shutil.which("docker") or ""
 SERVICES = ("checkout", "inventory", "accounting", "fulfillment", "payment_gateway")
 BASE = "python:3.11-slim-bookworm"
 MEGABYTE = 1_000_000
@@ -29,9 +30,9 @@ RECOVERY_S = 60.0
 
 def missing() -> str:
     """Why there are no containers here, or nothing."""
-    if shutil.which("docker") is None:
+    if not DOCKER:
         return "no Docker here"
-    asked = subprocess.run(["docker", "info"], capture_output=True, text=True, check=False)
+    asked = subprocess.run([DOCKER, "info"], capture_output=True, text=True, check=False)
     return "" if asked.returncode == 0 else "no Docker engine answers here"
 
 
@@ -50,14 +51,19 @@ class Compose(Waybill):
             **{f"WAYBILL_COMPOSE_{name.replace('-', '_').upper()}_PORT": str(port) for name, port in ports.items()},
         )
 
-    def docker(self, *words: str, deadline_s: float = 120) -> str:
-        """What Docker says, in the project."""
+    def ask_docker(self, *words: str, deadline_s: float = 120) -> Ended:
+        """How Docker's own command ends, in the project."""
         done = subprocess.run(
-            ["docker", *words], cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=deadline_s,
+            [DOCKER, *words], cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=deadline_s,
             check=False,
         )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    def docker(self, *words: str, deadline_s: float = 120) -> str:
+        """What Docker's own command prints."""
+        ended = self.ask_docker(*words, deadline_s=deadline_s)
+        assert ended.code == 0, ended.err
+        return ended.out
 
     def parts(self) -> dict[str, dict[str, Any]]:
         """The containers by name, as `waybill status` has them."""
@@ -172,9 +178,7 @@ def test_no_secret_can_be_read_outside_its_file(waybill: Compose) -> None:
 
 def test_a_container_reads_nobody_elses_secrets_and_can_write_nothing(waybill: Compose) -> None:
     def within(service: str, what: str) -> int:
-        words = ["docker", "compose", "exec", "--no-TTY", service, "python", "-c", what]
-        done = subprocess.run(words, cwd=ROOT, env=waybill.environment, capture_output=True, check=False)
-        return done.returncode
+        return waybill.ask_docker("compose", "exec", "--no-TTY", service, "python", "-c", what).code
 
     own = "open('/run/waybill/inventory/kafka-inventory').read()"
     assert within("inventory", own) == 0
@@ -193,11 +197,7 @@ def test_what_is_in_the_way_is_said_before_anything_starts(waybill: Compose) -> 
     secret = waybill.home / "secrets" / "postgres-operator"
     kept = secret.rename(secret.with_name("kept"))
     assert "the secret postgres-operator is missing" in refused(waybill("up"))
-    directly = subprocess.run(
-        ["docker", "compose", "up", "--wait"],
-        cwd=ROOT, env=waybill.environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert directly.returncode != 0
+    assert waybill.ask_docker("compose", "up", "--wait").code != 0
     assert "the secrets of this stack are gone" in waybill.docker("compose", "logs", "secrets")
     assert waybill.docker("compose", "ps", "--quiet").split() == []
     kept.rename(secret)

@@ -44,7 +44,12 @@ class ComposeParts:
         with self._docker.open(
             "up", "--build", "--detach", "--wait", f"--wait-timeout={UP_DEADLINE_S}", quiet=True
         ) as up:
-            code = up.wait()
+            try:
+                code = up.wait()
+            except KeyboardInterrupt:
+                progress("taking down what has started")
+                self.take_down()
+                raise
         if code:
             raise UsageError(self._why_not())
 
