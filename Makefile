@@ -8,7 +8,9 @@ PACKAGES := waybill $(foreach member,accounting chassis checkout contracts exact
 IMAGE_LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header \
   --constraints requirements.lock $(foreach package,$(PACKAGES),--no-emit-package $(package))
 
-.PHONY: help setup lock check openapi test coverage nightly mutants up down status demo audit compose-up compose-down
+OF_ANY_STACK := shared services $(wildcard infra/waybill/tests/integration/test_provision*.py)
+
+.PHONY: help setup lock check openapi test coverage nightly mutants up down status demo audit compose-up compose-down test-containers
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -42,6 +44,9 @@ openapi: setup ## write docs/openapi anew after a change of an HTTP interface
 
 test: setup coverage ## every test; the end-to-end ones last
 	$(BIN)/python -m pytest
+
+test-containers: setup ## the integration tests on Kafka and PostgreSQL in containers (Docker)
+	WAYBILL_TEST_STACK=compose $(BIN)/python -m pytest -m "integration and not nightly" $(OF_ANY_STACK)
 
 coverage: setup ## every branch of the decisions and of the protocol is taken by tests that need no stack
 	$(BIN)/python -m coverage run -m pytest -q services/*/tests/unit shared/exactly_once/tests/memory

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from waybill.compose.layout import Layout
+from waybill.compose.testing import environment
 from waybill.driver import Ended, Waybill
 from waybill.testing import free_base_port
 
@@ -41,15 +41,7 @@ class Compose(Waybill):
 
     def __init__(self, folder: Path) -> None:
         base = free_base_port()
-        ports = dict(zip(Layout().ports, range(base, base + 100), strict=False))
-        super().__init__(
-            folder / "home",
-            base,
-            WAYBILL_STACK="compose",
-            COMPOSE_PROJECT_NAME=f"waybill-test-{os.getpid()}",
-            WAYBILL_COMPOSE_HOME=str(folder / "home"),
-            **{f"WAYBILL_COMPOSE_{name.replace('-', '_').upper()}_PORT": str(port) for name, port in ports.items()},
-        )
+        super().__init__(folder / "home", base, **environment(folder / "home", base))
 
     def ask_docker(self, *words: str, deadline_s: float = 120) -> Ended:
         """How Docker's own command ends, in the project."""
