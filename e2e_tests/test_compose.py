@@ -93,6 +93,7 @@ def test_a_broker_and_a_service_die_in_the_middle_of_the_demo_and_the_audit_is_c
         told.append(line)
         if line.startswith("placing"):
             break
+    assert told[-1].startswith("placing"), "".join(told)
     before = waybill.parts()
     for name in ("kafka-2", "inventory"):
         os.kill(before[name]["pid"], signal.SIGKILL)

@@ -57,4 +57,6 @@ def _print(data: dict[str, Any], seen: Seen, home: Path) -> None:
         )
     console = Console()
     console.print(table)
+    if seen.message:
+        console.print(seen.message)
     console.print(f"{data['rss_bytes'] / 2**20:.0f} MiB in all; `waybill logs NAME` says more; the home is {home}")
