@@ -4,8 +4,13 @@ BIN := .venv/bin
 MEMBERS := $(wildcard shared/*/pyproject.toml services/*/pyproject.toml infra/*/pyproject.toml)
 EDITABLE := $(foreach member,$(MEMBERS),-e ./$(dir $(member)))
 PACKAGES := waybill $(foreach member,accounting chassis checkout contracts exactly-once fulfillment inventory letters payment-gateway,waybill-$(member))
+# what goes into the images: a part of requirements.lock, in the same versions
+IMAGE_LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header \
+  --constraints requirements.lock $(foreach package,$(PACKAGES),--no-emit-package $(package))
 
-.PHONY: help setup lock check openapi manifests test coverage nightly mutants bench up down status demo audit
+OF_ANY_STACK := shared services $(wildcard infra/waybill/tests/integration/test_provision*.py)
+
+.PHONY: help setup lock check openapi manifests test coverage nightly mutants bench up down status demo audit compose-up compose-down test-containers
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -22,6 +27,8 @@ setup: .venv/.ready ## make .venv from the locks (nothing outside it is touched)
 lock: ## resolve the requirements again, with hashes
 	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 --no-header --group dev \
 	  $(foreach package,$(PACKAGES),--no-emit-package $(package)) pyproject.toml -o requirements.lock
+	$(IMAGE_LOCK) $(wildcard services/*/pyproject.toml) -o requirements-services.lock
+	$(IMAGE_LOCK) $(wildcard services/*/pyproject.toml) infra/waybill/pyproject.toml -o requirements-operator.lock
 
 check: setup ## lint, types, architecture rules, known vulnerabilities of what we depend on
 	$(BIN)/ruff check .
@@ -30,6 +37,7 @@ check: setup ## lint, types, architecture rules, known vulnerabilities of what w
 	$(BIN)/lint-imports
 	$(BIN)/python infra/checks/one_place_ends_transactions.py
 	$(BIN)/python infra/checks/openapi.py
+	$(BIN)/hadolint $(wildcard infra/docker/*.Dockerfile)
 	$(BIN)/python infra/checks/manifests.py
 	$(BIN)/python infra/checks/vulnerabilities.py
 
@@ -41,6 +49,9 @@ manifests: setup ## write what infra/kubernetes derives from shared/contracts an
 
 test: setup coverage ## every test; the end-to-end ones last
 	$(BIN)/python -m pytest
+
+test-containers: setup ## the integration tests on Kafka and PostgreSQL in containers (Docker)
+	WAYBILL_TEST_STACK=compose $(BIN)/python -m pytest -m "integration and not nightly" $(OF_ANY_STACK)
 
 coverage: setup ## every branch of the decisions and of the protocol is taken by tests that need no stack
 	$(BIN)/python -m coverage run -m pytest -q services/*/tests/unit shared/exactly_once/tests/memory
@@ -70,3 +81,9 @@ demo: setup ## the whole story: start, hundreds of orders, the audit
 
 audit: ## prove that nothing was lost, doubled or out of order
 	$(BIN)/waybill audit
+
+compose-up: setup ## start the stack in containers
+	$(BIN)/waybill up --stack compose
+
+compose-down: ## remove its containers, its data stays
+	$(BIN)/waybill down --stack compose

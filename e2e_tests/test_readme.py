@@ -20,8 +20,17 @@ SHOWN = ("ok  ", "?  ")  # how the lines of an audit begin
 ELSEWHERE = {  # a command that this stack can't run on itself: where it runs
     "make demo": ("e2e_tests/test_journeys.py", "test_the_demo_starts_everything_and_ends_with_a_clean_audit"),
     "make down": ("e2e_tests/test_journeys.py", "test_down_leaves_no_process_behind"),
+    "make compose-up": ("e2e_tests/test_compose.py", "test_a_broker_and_a_service_die_in_the_middle_of_the_demo"),
+    ".venv/bin/waybill demo --stack compose": ("e2e_tests/test_compose.py", 'waybill.start("demo", "--json"'),
+    "make compose-down": ("e2e_tests/test_compose.py", "test_what_is_in_the_way_is_said_before_anything_starts"),
     "make check": (".ci/run", "make check"),
     "make test": (".ci/run", "make test"),
+}
+TARGETS = {
+    "demo": "waybill demo",
+    "down": "waybill down",
+    "compose-up": "waybill up --stack compose",
+    "compose-down": "waybill down --stack compose",
 }
 BASH = "/bin/bash"
 STEP_DEADLINE_S = 240
@@ -67,7 +76,7 @@ def test_every_command_runs_here_or_where_it_is_said_to_run() -> None:
         assert covered in (set(), set(commands(script))), f"a block runs here or elsewhere, not half: {script}"
 
 
-@pytest.mark.parametrize(("target", "recipe"), [("demo", "waybill demo"), ("down", "waybill down")])
+@pytest.mark.parametrize(("target", "recipe"), TARGETS.items())
 def test_a_target_is_the_command_that_its_test_runs(target: str, recipe: str) -> None:
     assert re.search(rf"^{target}:.*\n\t\$\(BIN\)/{recipe}$", (ROOT / "Makefile").read_text(), re.MULTILINE)
 

@@ -1,12 +1,18 @@
 """The `waybill` command: everything that a person or a script does to the shop."""
 
+import functools
+import inspect
 import sys
+from collections.abc import Callable
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from waybill.errors import UsageError
+from waybill.stacks import VARIABLE, Kind, choose
+
+Function = Callable[..., None]
 
 
 class Command(NamedTuple):
@@ -16,7 +22,7 @@ class Command(NamedTuple):
     sentence: str
 
 
-UP, STATUS, RUNNING = "waybill.local.commands", "waybill.local.status", "waybill.local.running"
+UP, STATUS, RUNNING = "waybill.operate.up", "waybill.operate.status", "waybill.operate.running"
 COMMANDS = {
     "up": Command(UP, "Start the stack, and return when everything is healthy."),
     "down": Command(RUNNING, "Take the stack down; its data stays."),
@@ -55,6 +61,24 @@ COMMANDS = {
 }
 
 
+Stack = Annotated[Kind, typer.Option(envvar=VARIABLE, help="Which stack is meant.")]
+
+
+def with_stack(command: Function) -> Function:
+    """Give a command the option `--stack`, which it need not know of."""
+
+    @functools.wraps(command)
+    def run(*words: Any, stack: Kind, **options: Any) -> None:
+        choose(stack)
+        command(*words, **options)
+
+    signature = inspect.signature(command, eval_str=True)
+    last = inspect.Parameter("stack", inspect.Parameter.KEYWORD_ONLY, default="local", annotation=Stack)
+    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), last])  # type: ignore[attr-defined]  # PEP 362
+    run.__annotations__ = {**inspect.get_annotations(command, eval_str=True), "stack": Stack}
+    return run
+
+
 class Commands(typer.core.TyperGroup):
     """Commands that are imported when they are called: all together they bring Kafka, HTTP and SQL clients along."""
 
@@ -67,7 +91,7 @@ class Commands(typer.core.TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         alone = typer.Typer(rich_markup_mode=None, add_completion=False)
-        alone.command(cmd_name)(getattr(import_module(COMMANDS[cmd_name].module), cmd_name))
+        alone.command(cmd_name)(with_stack(getattr(import_module(COMMANDS[cmd_name].module), cmd_name)))
         return typer.main.get_command(alone)
 
     def format_commands(self, _context: Any, formatter: Any) -> None:

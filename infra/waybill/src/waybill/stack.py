@@ -1,4 +1,4 @@
-"""How every command reaches a running stack: addresses from WAYBILL_HOME/stack.json, secrets from files beside it."""
+"""How every command reaches a running stack: addresses from stack.json in its home, secrets from files beside it."""
 
 from pathlib import Path
 from typing import Any, Self
@@ -11,11 +11,9 @@ from exactly_once import Auth
 from waybill import secrets
 from waybill.credentials import credential_file, librdkafka
 from waybill.errors import UsageError
-from waybill.home import home_folder
+from waybill.stacks import chosen
 
 STACK_FILE = "stack.json"
-
-__all__ = ["STACK_FILE", "Stack", "home_folder"]
 
 
 class Stack(BaseModel, frozen=True):
@@ -25,7 +23,6 @@ class Stack(BaseModel, frozen=True):
     namespace: str
     brokers: int
     kafka_bootstrap: str
-    kafka_ca: Path
     kafka_auth: Auth = "scram"
     postgres_host: str
     postgres_port: int
@@ -35,14 +32,23 @@ class Stack(BaseModel, frozen=True):
 
     @classmethod
     def load(cls, home: Path | None = None) -> Self:
-        """Read the stack in `home` (WAYBILL_HOME if None). UsageError: there is none."""
-        file = (home or home_folder()) / STACK_FILE
+        """Read the stack in `home`, or the chosen one. UsageError: there is none."""
+        file = (home or chosen().home) / STACK_FILE
         try:
-            return cls.model_validate_json(file.read_text())
+            return cls.model_validate_json(file.read_text()).model_copy(update={"home": file.parent})
         except FileNotFoundError:
             raise UsageError(f"there is no stack in {file.parent}: start one with `waybill up`") from None
         except (OSError, ValidationError) as error:
             raise UsageError(f"{file} can't be read: {error}") from error
+
+    def save(self) -> None:
+        """Write what `load` reads."""
+        secrets.write(self.home / STACK_FILE, self.model_dump_json(indent=1))
+
+    @property
+    def kafka_ca(self) -> Path:
+        """The certificate that the brokers' own are signed with."""
+        return self.home / "tls" / "ca.pem"
 
     @property
     def names(self) -> Names:

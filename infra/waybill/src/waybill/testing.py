@@ -1,6 +1,7 @@
 """The pytest plugin of this repository: one real stack for the whole run, a namespace of it for each who asks.
 
-WAYBILL_TEST_HOME names a running stack to use instead, for quick turns while developing. Some tests need PostgreSQL
+WAYBILL_TEST_HOME names a running stack to use instead, for quick turns while developing; WAYBILL_TEST_STACK=compose
+starts one in containers, with testcontainers. Some tests need PostgreSQL
 alone: WAYBILL_TEST_POSTGRES is the URL of one that runs; as a program this module runs one while its input is open.
 """
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 PORTS_NEEDED = 150
 PUBLIC = "jwks.json"
 POSTGRES = "WAYBILL_TEST_POSTGRES"
+STACK = "WAYBILL_TEST_STACK"
 POSTGRES_DEADLINE_S = 60.0
 BASE_PORTS = range(27_000, 32_000, 200)
 
@@ -149,6 +151,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Stack"]:
         yield Stack.load(Path(running))
         return
     home = tmp_path_factory.mktemp("stack")
+    if os.environ.get(STACK) == "compose":
+        from waybill.compose.testing import infrastructure  # noqa: PLC0415  # likewise
+
+        with infrastructure(Path.cwd(), home / "home", free_base_port()) as containers:
+            yield containers
+        return
     control.bring_up(Options(home=home, cache=cache_folder(), base_port=free_base_port(), with_services=False))
     try:
         yield Stack.load(home)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from waybill import secrets
+from waybill.brokers import new_id, replicas
 from waybill.errors import UsageError
-from waybill.local import artifacts, kafka, state
+from waybill.local import artifacts, state
 from waybill.local.certificates import ensure_certificates
 from waybill.local.layout import Options, checked
 from waybill.stack import Stack
@@ -83,7 +84,7 @@ def test_certificates_are_made_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("brokers", "expected"), [(1, (1, 1)), (2, (2, 1)), (3, (3, 2))])
 def test_replication_follows_the_number_of_brokers(brokers: int, expected: tuple[int, int]) -> None:
-    assert kafka.replicas(brokers) == expected
+    assert replicas(brokers) == expected
 
 
 @pytest.mark.parametrize("wrong", ["till=2", "inventory", "inventory=0", "inventory=11", "inventory=two"])
@@ -110,4 +111,4 @@ def test_a_home_belongs_to_one_supervisor(tmp_path: Path) -> None:
 
 
 def test_no_id_of_kafka_looks_like_an_option() -> None:
-    assert not any(kafka.new_id().startswith("-") for _ in range(1_000))
+    assert not any(new_id().startswith("-") for _ in range(1_000))

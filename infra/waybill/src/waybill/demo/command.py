@@ -14,13 +14,13 @@ from waybill.audit.report import Report
 from waybill.customers import Shop
 from waybill.demo.poison import dead_letters, poison
 from waybill.demo.story import Story, products, tell
-from waybill.local import commands as local
-from waybill.local import state
-from waybill.local.layout import default_options
+from waybill.operate.up import bring_up
 from waybill.output import emit, progress
+from waybill.parts import Wanted
 from waybill.placing import Placed, place_in_order, settle
 from waybill.reporting import answers_of, print_report
-from waybill.stack import Stack, home_folder
+from waybill.stack import Stack
+from waybill.stacks import chosen
 from waybill.watcher import Watcher
 
 AT_ONCE = 16
@@ -36,9 +36,9 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show the whole story: the stack starts if it is not up, orders go through, the audit has the last word."""
-    running = state.read(home_folder())
-    if running is None or not running.is_running:
-        local.bring_up(default_options(brokers))
+    parts = chosen()
+    if not parts.look().running:
+        bring_up(parts, Wanted(brokers))
     data, report = asyncio.run(_demo(Stack.load(), orders))
     emit(data, lambda: _print(data, report), as_json=as_json)
     raise typer.Exit(0 if data["ok"] else 1)

@@ -13,11 +13,12 @@ from waybill.audit.report import Report
 from waybill.customers import Shop
 from waybill.latency import percentiles_ms
 from waybill.load.arrivals import Arrivals
-from waybill.load.usage import LagWatch, cpu_seconds
+from waybill.load.usage import LagWatch, cpu_of
 from waybill.output import emit, progress
 from waybill.placing import Placed, settle
 from waybill.reporting import answers_of, print_report
 from waybill.stack import Stack
+from waybill.stacks import chosen
 from waybill.watcher import Watcher
 
 CONNECTIONS = 512
@@ -48,11 +49,12 @@ async def _load(stack: Stack, rate: float, duration_s: float, warm_up_s: float) 
             warming = Arrivals(shop, sku, f"{run}w")
             await warming.offer(rate, warm_up_s)
             progress(f"offering {rate:g} orders/s for {duration_s:g} s")
-            before, arrivals = cpu_seconds(stack.home), Arrivals(shop, sku, run)
+            before, arrivals = cpu_of(chosen().look().parts), Arrivals(shop, sku, run)
             with LagWatch(stack) as lag:
                 await arrivals.offer(rate, duration_s)
                 await settle(watcher, arrivals.placed.order_ids | warming.placed.order_ids, SETTLE_DEADLINE_S)
-            used = {name: spent - before.get(name, 0.0) for name, spent in cpu_seconds(stack.home).items()}
+            after = cpu_of(chosen().look().parts)
+    used = {name: spent - before.get(name, 0.0) for name, spent in after.items()}
     progress("auditing")
     report = await audit(stack, answers=answers_of([*warming.placed.answers, *arrivals.placed.answers]))
     result = _result(arrivals, watcher, used, report) | {"rate": rate, "duration_s": duration_s, "warm_up_s": warm_up_s}

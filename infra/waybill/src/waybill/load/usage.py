@@ -1,36 +1,26 @@
 """What a load costs: CPU by process, and the lag that it builds up."""
 
 import threading
+from collections.abc import Iterable
 from contextlib import ExitStack, suppress
-from pathlib import Path
 from typing import Self
 
-import psutil
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # it is exported at run time
 
 from contracts import SERVICES, TOPICS
 from waybill.groups import ANSWER_S, GroupOffsets
-from waybill.local import state
+from waybill.parts import Part
 from waybill.stack import Stack
+from waybill.usage import cpu_seconds
 
 LOOK_EVERY_S = 1.0
 LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client's own types lack it
 
 
-def cpu_seconds(home: Path) -> dict[str, float]:
-    """Return the CPU time that each process of the stack, with its children, has used."""
-    now = state.read(home)
-    return {each.name: _cpu(each.pid) for each in (now.processes if now else []) if each.pid}
-
-
-def _cpu(pid: int) -> float:
-    try:
-        process = psutil.Process(pid)
-        everyone = [process, *process.children(recursive=True)]
-        return sum(sum(each.cpu_times()[:2]) for each in everyone)
-    except psutil.NoSuchProcess:
-        return 0.0
+def cpu_of(parts: Iterable[Part]) -> dict[str, float]:
+    """Return the CPU time in seconds that each part of the stack has used, where this machine sees its process."""
+    return {each.name: cpu_seconds(each.pid) for each in parts if each.pid}
 
 
 class LagWatch:

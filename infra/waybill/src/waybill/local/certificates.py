@@ -49,7 +49,8 @@ def user_file(home: Path, user: str) -> Path:
 
 def issue_to_broker(home: Path, number: int) -> None:
     """Write a new key store for a broker, which loads it when it starts, or when it is told to."""
-    addresses = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    in_network = x509.DNSName(f"kafka-{number}")  # of containers
+    addresses = [x509.DNSName("localhost"), in_network, x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     names = x509.SubjectAlternativeName(addresses)
     _issue(home, f"broker-{number}", broker_file(home, number), [x509.ExtendedKeyUsage(BROKER), names])
 

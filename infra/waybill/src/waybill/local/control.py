@@ -5,8 +5,9 @@ import sys
 import time
 from pathlib import Path
 
+from waybill.brokers import COPIES, replicas
 from waybill.errors import UsageError
-from waybill.local import ending, kafka, logfile, premises, state
+from waybill.local import ending, logfile, premises, state
 from waybill.local.layout import LOG_NAME, Options
 from waybill.local.premises import ROOM_NEEDED
 from waybill.output import progress
@@ -30,8 +31,8 @@ def bring_up(options: Options, room_needed: int = ROOM_NEEDED) -> state.State:
     ending.reap(home)
     options.check_ports()
     premises.prepare(options)
-    if options.brokers < kafka.COPIES:
-        copies, in_sync = kafka.replicas(options.brokers)
+    if options.brokers < COPIES:
+        copies, in_sync = replicas(options.brokers)
         progress(
             f"{options.brokers} broker(s): {copies} copies of a record, {in_sync} in sync; a lost broker stops writes"
         )

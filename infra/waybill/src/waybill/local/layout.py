@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field
 from contracts import Names
 from exactly_once import Auth
 from waybill.errors import UsageError
-from waybill.stack import Stack, home_folder
+from waybill.home import home_folder
+from waybill.stack import Stack
 
 OPTIONS_FILE = "options.json"
 LOG_NAME = "supervisor.log"
@@ -73,7 +74,6 @@ class Options(BaseModel, frozen=True):
             namespace=self.namespace,
             brokers=self.brokers,
             kafka_bootstrap=",".join(brokers),
-            kafka_ca=self.home / "tls" / "ca.pem",
             kafka_auth=self.auth,
             postgres_host=LOOPBACK,
             postgres_port=self.port(POSTGRES),

@@ -34,18 +34,7 @@ def program(options: Options) -> Program:
     if not (data / "PG_VERSION").exists() or not secrets.path_of(options.home, "postgres-operator").exists():
         _initialise(binaries, data, secrets.ensure(options.home, "postgres-operator"), user)
     port = options.port(POSTGRES)
-    settings = {
-        "port": str(port),
-        "listen_addresses": LOOPBACK,
-        "unix_socket_directories": "",
-        "max_connections": "200",
-        "shared_buffers": "128MB",
-        "max_wal_size": "2GB",
-        "password_encryption": "scram-sha-256",
-        "log_min_messages": "warning",
-        "log_error_verbosity": "terse",  # without the rows that were refused: payment tokens are among them
-    }
-    flags = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+    flags = [word for name, value in settings(options).items() for word in ("-c", f"{name}={value}")]
     return Program(
         name="postgres",
         command=[str(binaries / "postgres"), "-D", str(data), *flags],
@@ -55,6 +44,21 @@ def program(options: Options) -> Program:
         cwd=data,
         stop_signal=signal.SIGINT,  # "fast": cut the connections, write everything down
     )
+
+
+def settings(options: Options) -> dict[str, str]:
+    """Return what PostgreSQL is told."""
+    return {
+        "port": str(options.port(POSTGRES)),
+        "listen_addresses": LOOPBACK,
+        "unix_socket_directories": "",
+        "max_connections": "200",
+        "shared_buffers": "128MB",
+        "max_wal_size": "2GB",
+        "password_encryption": "scram-sha-256",
+        "log_min_messages": "warning",
+        "log_error_verbosity": "terse",  # without the rows that were refused: payment tokens are among them
+    }
 
 
 def data_folder(home: Path) -> Path:

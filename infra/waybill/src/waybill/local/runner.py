@@ -10,7 +10,8 @@ import psutil
 
 from waybill.local import logfile
 from waybill.local.programs import Program, die_with_parent
-from waybill.local.state import Condition, ProcessState, stopped_marker
+from waybill.local.state import ProcessState, stopped_marker
+from waybill.parts import Condition
 
 LOOK_EVERY_S = 0.25
 LOOK_WHEN_HEALTHY_S = 2.0

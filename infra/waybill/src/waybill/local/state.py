@@ -10,13 +10,13 @@ from pydantic import BaseModel, ValidationError
 
 from waybill import secrets
 from waybill.errors import UsageError
+from waybill.parts import Condition
 
 STATE_FILE = "state.json"
 LOCK_FILE = "lock"
 STOPPED_FOLDER = "stopped"
 
 Phase = Literal["starting", "up", "stopping", "failed", "down"]
-Condition = Literal["starting", "healthy", "unhealthy", "restarting", "stopped"]
 
 
 class ProcessState(BaseModel, frozen=True):

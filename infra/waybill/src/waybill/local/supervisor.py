@@ -21,7 +21,7 @@ from waybill.local.layout import LOG_NAME, OPTIONS_FILE, Options
 from waybill.local.programs import Program, die_with_parent
 from waybill.local.runner import Runner
 from waybill.output import progress
-from waybill.stack import STACK_FILE, Stack
+from waybill.stack import Stack
 
 HEALTH_DEADLINE_S = 120.0
 MOST_DEATHS_AT_START = 3
@@ -92,7 +92,7 @@ class Supervisor:
         keys.ensure_token_key(self._home)
         shop.ensure_gateway_keys(self._stack)
         secrets.ensure(self._home, "kafka-operator")
-        secrets.write(self._home / STACK_FILE, self._stack.model_dump_json(indent=1))
+        self._stack.save()
         return artifacts.fetch(self._options.cache, say=self._say)
 
     async def _healthy(self, programs: Iterable[Program]) -> None:

@@ -8,6 +8,7 @@ from waybill.errors import UsageError
 from waybill.local.keys import rotate_token_key
 from waybill.output import emit
 from waybill.stack import Stack
+from waybill.stacks import chosen
 from waybill.token.signing import DAY_S, Signer
 
 
@@ -31,6 +32,8 @@ def token(
 
 
 def _rotate(*, as_json: bool) -> None:
+    stack = chosen()
     new, old = rotate_token_key(Stack.load().home)
+    stack.renew()
     said = f"{new} signs from now on; tokens that {old} signed are good until the next rotation, or until they expire"
     emit({"signs": new, "trusted": [new, old]}, lambda: print(said), as_json=as_json)

@@ -5,15 +5,15 @@ from typing import Annotated
 
 import typer
 
-from exactly_once import Auth
-from waybill.home import home_folder
-from waybill.local import control
-from waybill.local.layout import DEFAULT_BASE_PORT, Options, cache_folder, checked
-from waybill.local.status import Json, status
+from waybill.local.layout import DEFAULT_BASE_PORT
+from waybill.operate.status import Json, status
 from waybill.output import progress
+from waybill.parts import Auth, Parts, Wanted
+from waybill.stacks import chosen
 
 
 def up(  # noqa: PLR0913  # a command's options
+    context: typer.Context,
     *,
     brokers: Annotated[int, typer.Option(min=1, max=3, help="How many Kafka brokers; fewer for tight machines.")] = 3,
     instances: Annotated[list[str] | None, typer.Option(help="More processes of a service: inventory=2.")] = None,
@@ -26,22 +26,20 @@ def up(  # noqa: PLR0913  # a command's options
     as_json: Json = False,
 ) -> None:
     """Start the stack, and return when everything is healthy. Ctrl-C takes down what has started."""
-    options = Options(
-        home=home_folder(),
-        cache=cache_folder(),
-        base_port=base_port,
-        namespace=namespace,
-        brokers=brokers,
-        instances=checked(namespace, instances or []),
-        with_services=services,
-        auth=auth,
-    )
-    bring_up(options)
+    about_the_stack = ("brokers", "instances", "base_port", "namespace", "auth", "services")
+    typed = [name for name in about_the_stack if _was_typed(context, name)]
+    wanted = Wanted(brokers, tuple(instances or ()), base_port, namespace, auth, services, tuple(typed))
+    bring_up(chosen(), wanted)
     status(as_json=as_json)
 
 
-def bring_up(options: Options) -> None:
+def bring_up(stack: Parts, wanted: Wanted) -> None:
     """Start a stack, with progress, and return when everything is healthy."""
     began = time.monotonic()
-    control.bring_up(options)
+    stack.bring_up(wanted)
     progress(f"everything is healthy after {time.monotonic() - began:.0f} s")
+
+
+def _was_typed(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

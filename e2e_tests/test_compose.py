@@ -1,0 +1,197 @@
+"""The shop in containers: the same commands say the same of it, and its containers die as processes do."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from waybill.compose.testing import environment
+from waybill.driver import Ended, Waybill
+from waybill.testing import free_base_port
+
+pytestmark = pytest.mark.e2e
+
+ROOT = Path(__file__).parents[1]
+DOCKER = shutil.which("docker") or ""
+SERVICES = ("checkout", "inventory", "accounting", "fulfillment", "payment_gateway")
+BASE = "python:3.11-slim-bookworm"
+MEGABYTE = 1_000_000
+BUILD_DEADLINE_S = 900
+RECOVERY_S = 60.0
+
+
+def missing() -> str:
+    """Why there are no containers here, or nothing."""
+    if not DOCKER:
+        return "no Docker here"
+    asked = subprocess.run([DOCKER, "info"], capture_output=True, text=True, check=False)
+    return "" if asked.returncode == 0 else "no Docker engine answers here"
+
+
+class Compose(Waybill):
+    """The command, for a project of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        base = free_base_port()
+        super().__init__(folder / "home", base, **environment(folder / "home", base))
+
+    def ask_docker(self, *words: str, deadline_s: float = 120) -> Ended:
+        """How Docker's own command ends, in the project."""
+        done = subprocess.run(
+            [DOCKER, *words], cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=deadline_s,
+            check=False,
+        )  # fmt: skip
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    def docker(self, *words: str, deadline_s: float = 120) -> str:
+        """What Docker's own command prints."""
+        ended = self.ask_docker(*words, deadline_s=deadline_s)
+        assert ended.code == 0, ended.err
+        return ended.out
+
+    def parts(self) -> dict[str, dict[str, Any]]:
+        """The containers by name, as `waybill status` has them."""
+        return {each["name"]: each for each in self("status", "--json").data["processes"]}
+
+
+@pytest.fixture(scope="module")
+def waybill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
+    if why := missing():
+        pytest.skip(why)
+    command = Compose(tmp_path_factory.mktemp("compose"))
+    command.docker("compose", "build", "--quiet", deadline_s=BUILD_DEADLINE_S)
+    yield command
+    command.docker("compose", "--profile", "*", "down", "--volumes", "--remove-orphans")
+
+
+def test_the_file_is_one_that_compose_takes_with_every_profile(waybill: Compose) -> None:
+    config = json.loads(waybill.docker("compose", "--profile", "*", "config", "--format", "json"))
+    published = [port for about in config["services"].values() for port in about.get("ports", [])]
+    assert {port["host_ip"] for port in published} == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_image_is_small_and_its_service_is_nobody_in_particular(waybill: Compose, service: str) -> None:
+    base, built = (json.loads(waybill.docker("image", "inspect", image))[0] for image in (BASE, f"waybill/{service}"))
+    assert built["Size"] - base["Size"] <= 130 * MEGABYTE
+    assert built["Config"]["User"] not in {"", "0", "root"}
+
+
+def test_a_broker_and_a_service_die_in_the_middle_of_the_demo_and_the_audit_is_clean(waybill: Compose) -> None:
+    demo = waybill.start("demo", "--json", "--orders", "400")
+    told = []
+    assert demo.stderr is not None
+    for line in demo.stderr:
+        told.append(line)
+        if line.startswith("placing"):
+            break
+    assert told[-1].startswith("placing"), "".join(told)
+    before = waybill.parts()
+    for name in ("kafka-2", "inventory"):
+        os.kill(before[name]["pid"], signal.SIGKILL)
+    out, err = demo.communicate(timeout=300)
+    assert demo.returncode == 0, "".join(told) + err + out[-4000:]
+    data = json.loads(out)
+    assert data["outcomes"] == data["expected"]
+    assert data["audit"]["ok"]
+    (healthy_after,) = re.findall(r"everything is healthy after (\d+) s", "".join(told))
+    assert int(healthy_after) <= 90
+    restarted(waybill, before, "kafka-2", "inventory")
+
+
+def restarted(waybill: Compose, before: dict[str, dict[str, Any]], *names: str) -> None:
+    """Wait until Docker has started these again, and they are well."""
+    deadline = time.monotonic() + RECOVERY_S
+    while time.monotonic() < deadline:
+        now = waybill.parts()
+        if all(now[name]["state"] == "healthy" and now[name]["pid"] != before[name]["pid"] for name in names):
+            return
+        time.sleep(0.5)
+    raise AssertionError({name: waybill.parts()[name] for name in names})
+
+
+def test_everything_is_healthy_and_small_and_a_second_up_is_refused(waybill: Compose) -> None:
+    status = waybill("status", "--json")
+    assert status.code == 0, status.out
+    assert {each["state"] for each in status.data["processes"]} == {"healthy"}
+    assert status.data["rss_bytes"] < 2.5 * 2**30
+    assert refused(waybill("up")).startswith("waybill: the stack of ")
+
+
+def refused(ended: Ended) -> str:
+    """The one sentence of a command that was refused."""
+    assert ended.code == 2, ended
+    (sentence,) = ended.err.strip().splitlines()
+    return sentence
+
+
+def test_a_service_stopped_by_name_ends_by_itself_and_stays_down_until_it_is_started(waybill: Compose) -> None:
+    assert waybill("stop", "fulfillment").code == 0
+    stopped = waybill.parts()["fulfillment"]
+    assert (stopped["state"], stopped["pid"]) == ("stopped", None)
+    assert stopped["why"] in {"stopped, with 0", "stopped, with 143"}  # not killed after the grace
+    started = waybill("start", "fulfillment")
+    assert started.code == 0, started.err
+    assert waybill("status").code == 0
+
+
+def test_nothing_has_drifted_from_the_contracts(waybill: Compose) -> None:
+    checked = waybill("provision", "--check", "--json")
+    assert checked.code == 0, checked.out
+
+
+def test_the_key_that_signs_tokens_is_changed_for_the_containers_too(waybill: Compose) -> None:
+    assert waybill("token", "--rotate-key").code == 0
+    load = waybill("load", "--rate", "20", "--duration", "4", "--warm-up", "1", "--json")
+    assert load.code == 0, load.err
+    assert (load.data["accepted"], load.data["refused"]) == (80, 0)
+    assert {"kafka-1", "postgres", "checkout"} <= load.data["cpu_ms_per_order"].keys()
+
+
+def test_no_secret_can_be_read_outside_its_file(waybill: Compose) -> None:
+    files = [each for each in (waybill.home / "secrets").iterdir() if each.name != "jwks.json"]
+    assert {each.stat().st_mode & 0o777 for each in files} == {0o600}
+    ids = waybill.docker("compose", "ps", "--all", "--quiet").split()
+    seen = waybill.docker("inspect", *ids) + waybill.docker("compose", "logs", "--no-color")
+    for pid in (each["pid"] for each in waybill.parts().values()):
+        seen += Path(f"/proc/{pid}/environ").read_text(errors="replace")
+        seen += Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    marks = {line for each in files for line in re.findall(r"[A-Za-z0-9_+/=-]{32,}", each.read_text())}
+    assert len(marks) > 10
+    assert [mark for mark in marks if mark in seen] == []
+
+
+def test_a_container_reads_nobody_elses_secrets_and_can_write_nothing(waybill: Compose) -> None:
+    def within(service: str, what: str) -> int:
+        return waybill.ask_docker("compose", "exec", "--no-TTY", service, "python", "-c", what).code
+
+    own = "open('/run/waybill/inventory/kafka-inventory').read()"
+    assert within("inventory", own) == 0
+    assert within("checkout", own) == 1
+    assert within("inventory", "open('/app/mark', 'w')") == 1
+    assert within("inventory", "open('/run/waybill/mark', 'w')") == 1
+
+
+def test_what_is_in_the_way_is_said_before_anything_starts(waybill: Compose) -> None:
+    logs = waybill("logs", "checkout", "-n", "3")
+    assert len(logs.out.splitlines()) == 3
+    assert "there is no container chekout; there are " in refused(waybill("logs", "chekout"))
+    assert waybill("down").code == 0
+    assert waybill("status").code == 1
+
+    secret = waybill.home / "secrets" / "postgres-operator"
+    kept = secret.rename(secret.with_name("kept"))
+    assert "the secret postgres-operator is missing" in refused(waybill("up"))
+    assert waybill.ask_docker("compose", "up", "--wait").code != 0
+    assert "the secrets of this stack are gone" in waybill.docker("compose", "logs", "secrets")
+    assert waybill.docker("compose", "ps", "--quiet").split() == []
+    kept.rename(secret)
+    assert waybill("down").code == 0

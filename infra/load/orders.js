@@ -1,0 +1,53 @@
+// k6: orders in an open loop, over the shop's own interface. RATE a second for DURATION; see docker-compose.yml.
+import http from 'k6/http';
+import { check, fail, sleep } from 'k6';
+
+const GIVEN = __ENV.GIVEN || '/run/waybill/load';
+const CHECKOUT = __ENV.CHECKOUT || 'http://checkout:8000';
+const INVENTORY = __ENV.INVENTORY || 'http://inventory:8000';
+const customers = JSON.parse(open(`${GIVEN}/customers.json`));
+const operator = open(`${GIVEN}/operator.token`);
+
+export const options = {
+  scenarios: {
+    orders: {
+      executor: 'constant-arrival-rate',
+      rate: Number(__ENV.RATE || 30),
+      timeUnit: '1s',
+      duration: __ENV.DURATION || '60s',
+      preAllocatedVUs: 50,
+      maxVUs: 500,
+    },
+  },
+  thresholds: { checks: ['rate>0.99'], 'http_req_duration{kind:order}': ['p(99)<1000'] },
+};
+
+function post(url, token, body, headers = {}, tags = {}) {
+  const all = { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json', ...headers };
+  return http.post(url, JSON.stringify(body), { headers: all, tags });
+}
+
+function order(token, key, sku) {
+  const body = { lines: [{ sku, quantity: 1 }], payment_token: 'tok_ok' };
+  return post(`${CHECKOUT}/v1/orders`, token, body, { 'Idempotency-Key': key }, { kind: 'order' });
+}
+
+export function setup() {
+  const run = Date.now().toString(16);
+  const sku = `k6-${run}`;
+  const product = { sku, name: 'A measured thing', unit_price: { amount_minor: 1999, currency: 'USD' } };
+  const receipt = { receipt_id: `00000000-0000-4000-8000-${run.padStart(12, '0')}`, lines: [{ sku, quantity: 10000000 }] };
+  post(`${INVENTORY}/v1/products`, operator, { products: [product] });
+  post(`${INVENTORY}/v1/stock-receipts`, operator, receipt);
+  for (let waited = 0; waited < 60; waited += 1) {
+    if (order(customers[0], `${run}-first`, sku).status === 202) return { run, sku };
+    sleep(0.5);
+  }
+  return fail('checkout does not know the product after 30 s');
+}
+
+export default function place({ run, sku }) {
+  const number = `${__VU}-${__ITER}`;
+  const answer = order(customers[__VU % customers.length], `${run}-${number}`, sku);
+  check(answer, { accepted: ({ status }) => status === 202 });
+}

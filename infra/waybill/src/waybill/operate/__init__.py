@@ -1,0 +1,1 @@
+"""What is done to a stack and its parts, whichever stack it is."""
