@@ -50,7 +50,6 @@ def stack(home: Path) -> Stack:
         namespace="",
         brokers=BROKERS,
         kafka_bootstrap=BOOTSTRAP,
-        kafka_ca=home / "secrets" / "kafka-ca.pem",
         postgres_host=f"postgres.{NAMESPACE}.svc",
         postgres_port=5432,
         registry_url=f"http://registry.{NAMESPACE}.svc:8080/apis/ccompat/v7",
