@@ -81,7 +81,7 @@ class Node:
 
     def _here(self, described: dict[str, Any], home: Path) -> str:
         real = {"kafka_bootstrap", "postgres_host", "postgres_port", "registry_url"}
-        described |= {"home": str(home), "kafka_ca": str(self.stack.kafka_ca)}
+        described |= {"home": str(home)}
         described |= {name: getattr(self.stack, name) for name in real}
         return json.dumps(described | {"gateway_url": f"http://{LOOPBACK}:{self.ports['gateway']}"})
 
