@@ -21,8 +21,15 @@ pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[1]
 DOCKER = shutil.which("docker") or ""
-SERVICES = ("checkout", "inventory", "accounting", "fulfillment", "payment_gateway")
+SERVICES = ("checkout", "inventory", "accounting", "fulfillment", "letters", "payment_gateway")
 BASE = "python:3.11-slim-bookworm"
+IMAGES = (
+    BASE,
+    "ghcr.io/astral-sh/uv:0.13.8",
+    "apache/kafka:4.3.1",
+    "postgres:18",
+    "apicurio/apicurio-registry:3.3.3",
+)
 MEGABYTE = 1_000_000
 BUILD_DEADLINE_S = 900
 RECOVERY_S = 60.0
@@ -32,8 +39,16 @@ def missing() -> str:
     """Why there are no containers here, or nothing."""
     if not DOCKER:
         return "no Docker here"
-    asked = subprocess.run([DOCKER, "info"], capture_output=True, text=True, check=False)
-    return "" if asked.returncode == 0 else "no Docker engine answers here"
+    if not succeeds("info"):
+        return "no Docker engine answers here"
+    for image in IMAGES:
+        if not (succeeds("image", "inspect", image) or succeeds("pull", "--quiet", image)):
+            return f"Docker has no {image} here, and can't pull it"
+    return ""
+
+
+def succeeds(*words: str) -> bool:
+    return subprocess.run([DOCKER, *words], capture_output=True, check=False).returncode == 0
 
 
 class Compose(Waybill):
