@@ -55,6 +55,7 @@ class Compose(Waybill):
     """The command, for a project of its own."""
 
     def __init__(self, folder: Path) -> None:
+        self.began = int(time.time())
         base = free_base_port()
         super().__init__(folder / "home", base, **environment(folder / "home", base))
 
@@ -179,9 +180,9 @@ def test_no_secret_can_be_read_outside_its_file(waybill: Compose) -> None:
     for pid in (each["pid"] for each in waybill.parts().values()):
         seen += Path(f"/proc/{pid}/environ").read_text(errors="replace")
         seen += Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
-    marks = {line for each in files for line in re.findall(r"[A-Za-z0-9_+/=-]{32,}", each.read_text())}
+    marks = {line: each.name for each in files for line in re.findall(r"[A-Za-z0-9_+/=-]{32,}", each.read_text())}
     assert len(marks) > 10
-    assert [mark for mark in marks if mark in seen] == []
+    assert [name for mark, name in marks.items() if mark in seen] == []
 
 
 def test_a_container_reads_nobody_elses_secrets_and_can_write_nothing(waybill: Compose) -> None:
@@ -193,6 +194,13 @@ def test_a_container_reads_nobody_elses_secrets_and_can_write_nothing(waybill: C
     assert within("checkout", own) == 1
     assert within("inventory", "open('/app/mark', 'w')") == 1
     assert within("inventory", "open('/run/waybill/mark', 'w')") == 1
+
+
+def test_nobody_needed_more_memory_than_its_limit(waybill: Compose) -> None:
+    project = f"label=com.docker.compose.project={waybill.environment['COMPOSE_PROJECT_NAME']}"
+    span = ("--since", str(waybill.began), "--until", str(int(time.time())))
+    told = waybill.docker("events", *span, "--filter", "event=oom", "--filter", project, "--format", "{{json .Actor}}")
+    assert told == ""
 
 
 def test_what_is_in_the_way_is_said_before_anything_starts(waybill: Compose) -> None:

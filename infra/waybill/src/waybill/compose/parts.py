@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from waybill.compose import premises
-from waybill.compose.containers import part_of, step_that_failed
+from waybill.compose.containers import part_of, service_of, step_that_failed
 from waybill.compose.docker import Docker, environment_file, project_folder
 from waybill.compose.layout import Layout, read_layout
 from waybill.errors import UsageError
@@ -65,8 +65,12 @@ class ComposeParts:
         return [name]
 
     def start(self, name: str) -> list[str]:
-        """Have Docker start a service's containers."""
-        self._docker.compose("start", self._known(name), deadline_s=None)
+        """Have Docker start a service's containers, and these alone: compose would prepare the stack again."""
+        known = self._known(name)
+        ids = [each["Id"] for each in self._docker.containers() if service_of(each) == known]
+        if not ids:
+            raise UsageError(f"{name} has no container: start the stack with `waybill up --stack compose`")
+        self._docker.run("start", *ids)
         return [name]
 
     def log(self, name: str, lines: int, *, follow: bool) -> Iterator[str]:
