@@ -201,6 +201,9 @@ async def settled(namespaced_stack: Stack) -> AsyncIterator[Settled]:
 async def start_audit(stack: Stack, home: Path, *options: str) -> asyncio.subprocess.Process:
     """Start the command on a stack that is seen through a namespace."""
     (home / "stack.json").write_text(stack.model_dump_json())
+    for folder in ("secrets", "tls"):
+        if not (home / folder).exists():
+            (home / folder).symlink_to(stack.home / folder)
     return await asyncio.create_subprocess_exec(
         str(Path(sys.executable).with_name("waybill")), "audit", "--wait", str(WAIT_S), *options,
         env=os.environ | {"WAYBILL_HOME": str(home)},

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[1]
 DOCKER = shutil.which("docker") or ""
-SERVICES = ("checkout", "inventory", "accounting", "fulfillment", "letters", "payment_gateway")
+SERVICES = ("checkout", "inventory", "accounting", "fulfillment", "payment_gateway")
 BASE = "python:3.11-slim-bookworm"
 IMAGES = (
     BASE,
