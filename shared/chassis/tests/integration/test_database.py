@@ -113,8 +113,9 @@ async def test_who_finds_no_connection_in_time_is_refused_and_where_many_wait_at
 
 async def test_a_connection_that_the_server_closed_as_it_lay_idle_costs_no_request(shop: Database) -> None:
     backend = await ask(shop)
-    os.kill(backend, signal.SIGTERM)
-    await asyncio.to_thread(psutil.wait_procs, [psutil.Process(backend)], 10)
+    process = psutil.Process(backend)
+    process.terminate()
+    await asyncio.to_thread(process.wait, 10)
     await asyncio.sleep(0.1)
     assert await ask(shop) != backend
 
