@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from cluster import agreement, hardening, network, scaling, schemas, secrets, settings
+from cluster import agreement, hardening, images, network, scaling, schemas, secrets, settings
 from waybill.kubernetes.resource import Resource
 
 CHECKS: tuple[Callable[[Sequence[Resource]], Iterable[str]], ...] = (
@@ -11,6 +11,7 @@ CHECKS: tuple[Callable[[Sequence[Resource]], Iterable[str]], ...] = (
     settings.problems,
     secrets.problems,
     hardening.problems,
+    images.problems,
     network.problems,
     scaling.problems,
 )

@@ -6,8 +6,9 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from cluster.pods import LABEL, Container, Pod, pods
-from contracts import SERVICES
+from contracts import SERVICES as WITH_SCHEMAS
 from waybill.kubernetes.resource import CLUSTER, Resource
+from waybill.local.layout import SERVICES
 from waybill.stack import Stack
 
 KAFKA = "kafka"
@@ -54,7 +55,8 @@ def _addresses(container: Container) -> Iterator[tuple[str, int]]:
             yield env["WAYBILL_POSTGRES_HOST"], int(env["WAYBILL_POSTGRES_PORT"])
     if container.package in SERVICES and not container.module:
         yield _host_and_port(env["WAYBILL_KAFKA_BOOTSTRAP"])
-        yield _of_url(env["WAYBILL_REGISTRY_URL"])
+        if container.package in WITH_SCHEMAS:
+            yield _of_url(env["WAYBILL_REGISTRY_URL"])
         if "WAYBILL_GATEWAY_URL" in env:
             yield _of_url(env["WAYBILL_GATEWAY_URL"])
     if found := re.match(r"jdbc:postgresql://(.+?)/", env.get("APICURIO_DATASOURCE_URL", "")):

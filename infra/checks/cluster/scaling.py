@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from chassis import ServiceSettings
 from chassis.starting import WORKERS_CONNECTIONS
 from cluster.pods import LABEL, services
-from contracts import TOPICS, Names, topics_consumed
+from contracts import SERVICES, TOPICS, Names, topics_consumed
 from waybill.kubernetes.resource import NAMESPACE, Resource
 from waybill.provision.postgres.desired import desired_roles
 
@@ -27,6 +27,9 @@ def _target(spec: Resource, resources: Sequence[Resource]) -> Iterator[str]:
     if name not in {pod.name for pod in services(resources)}:
         yield f"there is no Deployment {name}"
         return
+    if name not in SERVICES:
+        yield f"{name} belongs to no group that could be behind"
+        return
     partitions = min(topic.partitions for topic in TOPICS if topic.name in topics_consumed(name))
     if spec["maxReplicaCount"] > partitions:
         yield f"{spec['maxReplicaCount']} replicas for {partitions} partitions"
@@ -39,12 +42,14 @@ def _target(spec: Resource, resources: Sequence[Resource]) -> Iterator[str]:
 
 def _connections(spec: Resource, resources: Sequence[Resource]) -> Iterator[str]:
     """Yield that PostgreSQL would turn some processes away: all that may be there at once, one on its way in or out."""
-    for pod in (each for each in services(resources) if each.name == spec["scaleTargetRef"]["name"]):
+    roles = desired_roles(Names())
+    scaled = (each for each in services(resources) if each.name == spec["scaleTargetRef"]["name"])
+    for pod in (each for each in scaled if each.labels[LABEL] in roles):
         (main,) = (each for each in pod.containers if each.raw["name"] == "service")
         pool = main.env.get("WAYBILL_POSTGRES_POOL", ServiceSettings.model_fields["postgres_pool"].default)
         each_one = int(pool) + WORKERS_CONNECTIONS + DOORBELL
         wanted = each_one * (spec["maxReplicaCount"] + 1)
-        if wanted > (most := desired_roles(Names())[pod.labels[LABEL]].connection_limit):
+        if wanted > (most := roles[pod.labels[LABEL]].connection_limit):
             yield f"its processes want {wanted} connections, and its role in PostgreSQL has {most}"
 
 

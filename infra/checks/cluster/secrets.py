@@ -7,14 +7,15 @@ from cluster.pods import LABEL, Container, pods, services
 from contracts import OPERATOR, Names
 from waybill.kubernetes.resource import CLUSTER_CA, Resource
 from waybill.kubernetes.secrets import TOKEN_KEYS, files, role_secret
+from waybill.local.shop import migrated
 from waybill.provision.postgres.desired import desired_roles
 
 STRIMZIS_USER = frozenset({"password", "sasl.jaas.config"})
 STRIMZIS_CA = frozenset({"ca.crt", "ca.p12", "ca.password"})
 # What whoever runs the cluster brings along; docs/kubernetes.md tells of each.
 BROUGHT = {"postgres-ca": frozenset({"ca.crt"}), "checkout-tls": frozenset({"tls.crt", "tls.key"})}
-# What each service may be given beside its own user and role.
-FOR_ALL = {CLUSTER_CA, TOKEN_KEYS, "postgres-ca"}
+# What each service may be given beside its own user.
+FOR_ALL = {CLUSTER_CA, TOKEN_KEYS}
 FOR_ONE = {"accounting": {"gateway-client"}, "payment_gateway": {"gateway-keys"}}
 
 
@@ -37,7 +38,9 @@ def problems(resources: Sequence[Resource]) -> Iterator[str]:
     )
     for pod in services(resources):
         name = pod.labels[LABEL]
-        allowed = {name, role_secret(name), *FOR_ALL, *FOR_ONE.get(name, ())}
+        allowed = {name, *FOR_ALL, *FOR_ONE.get(name, ())}
+        if name in migrated():
+            allowed |= {role_secret(name), "postgres-ca"}
         given = {source.name for each in pod.containers for source in each.files.values() if source.kind == "secret"}
         yield from (f"{pod}: is given the secret {other}" for other in sorted(given - allowed))
     for pod in pods(resources):

@@ -11,10 +11,11 @@ from pydantic_settings import BaseSettings
 
 from chassis.migrate import MigrationSettings
 from cluster.pods import LABEL, Container, pods, services
-from contracts import SERVICES, Names
+from contracts import Names
 from waybill.cli import COMMANDS
 from waybill.kubernetes.resource import Resource
-from waybill.local.shop import migrated
+from waybill.local.layout import SERVICES
+from waybill.local.shop import GATEWAY_SERVICE, migrated
 from waybill.stack import STACK_FILE, Stack
 
 PREFIX, MIGRATIONS = "WAYBILL_", "WAYBILL_POSTGRES_"
@@ -24,8 +25,10 @@ LIBRARIES = {
     "OTEL_TRACES_EXPORTER",
     "OTEL_EXPORTER_OTLP_ENDPOINT",
 }  # asyncpg's, OpenTelemetry's
-ALL_SERVICES = migrated()  # the gateway too
-HOME = "WAYBILL_HOME"
+DATABASES = (MIGRATIONS, "PGSSL")
+ALL_SERVICES, WITH_DATABASE = {GATEWAY_SERVICE, *SERVICES}, migrated()
+MAPS = re.compile("(settings|database)-")
+HOME, GATE = "WAYBILL_HOME", "chassis.migrated"
 
 
 def problems(resources: Sequence[Resource]) -> Iterator[str]:
@@ -33,6 +36,8 @@ def problems(resources: Sequence[Resource]) -> Iterator[str]:
     for pod in services(resources):
         if pod.labels[LABEL] not in ALL_SERVICES:
             yield f"{pod}: there is no service {pod.labels[LABEL]}"
+        elif pod.labels[LABEL] in WITH_DATABASE and all(each.module != GATE for each in pod.containers):
+            yield f"{pod}: does not wait for its migrations"
     for container in (each for pod in pods(resources) for each in pod.containers if each.package):
         if container.package in ALL_SERVICES:
             yield from _service(container)
@@ -48,11 +53,15 @@ def _service(container: Container) -> Iterator[str]:
     settings: type[BaseSettings] = importlib.import_module(f"{package}.settings").Settings
     yield from _told(container, settings, PREFIX)
     names = Names(container.env.get("WAYBILL_NAMESPACE", ""))
-    wanted = {
-        "WAYBILL_SERVICE": package,
-        "WAYBILL_POSTGRES_USER": names.role(package),
-        "WAYBILL_POSTGRES_DATABASE": names.database(package),
-    }
+    wanted = {"WAYBILL_SERVICE": package}
+    if package in WITH_DATABASE:
+        wanted |= {
+            "WAYBILL_POSTGRES_USER": names.role(package),
+            "WAYBILL_POSTGRES_DATABASE": names.database(package),
+        }
+    else:
+        told = sorted(name for name in container.env if name.startswith(DATABASES))
+        yield from (f"{container}: {name} tells of a database, and it has none" for name in told)
     if package in SERVICES and not container.module:  # two of one instance's name would fence each other
         wanted |= {"WAYBILL_KAFKA_USER": names.user(package), "WAYBILL_INSTANCE": container.pod.own_name}
     for name, value in wanted.items():
@@ -64,7 +73,7 @@ def _command(container: Container) -> Iterator[str]:
     match container.module, container.words:
         case "", _:
             return
-        case (("chassis.migrate" | "chassis.migrated"), [str(service)]) if service in ALL_SERVICES:
+        case (("chassis.migrate" | "chassis.migrated"), [str(service)]) if service in WITH_DATABASE:
             yield from _told(container, MigrationSettings, MIGRATIONS)
             if (database := container.env.get("WAYBILL_POSTGRES_DATABASE")) != Names().database(service):
                 yield f"{container}: migrates {service} in the database {database}"
@@ -117,9 +126,11 @@ def _home(container: Container) -> Iterator[str]:
     except ValidationError as error:
         yield f"{container}: {STACK_FILE}: {error}"
         return
-    settings: Mapping[str, Any] = next(
-        (it for name, it in container.pod.maps.items() if re.match("settings-", name)), {}
+    settings: Mapping[str, Any] = dict(
+        pair for name, it in container.pod.maps.items() if MAPS.match(name) for pair in it.items()
     )
+    if told := stack.services.keys() ^ SERVICES.keys():
+        yield f"{container}: {STACK_FILE} says otherwise than the shop whether there is {', '.join(sorted(told))}"
     same = {
         "WAYBILL_KAFKA_BOOTSTRAP": stack.kafka_bootstrap,
         "WAYBILL_POSTGRES_HOST": stack.postgres_host,

@@ -33,6 +33,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.nightly]
 
 ROOT = Path(__file__).parents[4]
 DEADLINE_S = 60
+SERVED = (*SERVICES, "letters", "gateway")
 
 
 @dataclass
@@ -135,13 +136,14 @@ async def test_told_what_the_manifests_say_the_shop_provisions_sells_and_is_audi
     stack: Stack, pods: dict[str, Any], tmp_path: Path
 ) -> None:
     base = free_base_port()
-    node = Node(stack, tmp_path, {name: base + number for number, name in enumerate((*SERVICES, "gateway"))})
+    node = Node(stack, tmp_path, {name: base + number for number, name in enumerate(SERVED)})
     for step in pods["provision"].containers:
         await asyncio.to_thread(node.run, step)
     with ExitStack() as running:
-        for name in (*SERVICES, "gateway"):
-            gate, service = pods[name].containers
-            await asyncio.to_thread(node.run, gate)
+        for name in SERVED:
+            *gate, service = pods[name].containers
+            for step in gate:
+                await asyncio.to_thread(node.run, step)
             running.enter_context(node.running(service))
         await asyncio.gather(*(ready(port) for port in node.ports.values()))
         urls = {name: [f"http://{LOOPBACK}:{node.ports[name]}"] for name in SERVICES}

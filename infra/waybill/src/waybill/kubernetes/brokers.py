@@ -2,11 +2,11 @@
 
 import math
 
-from contracts import SERVICES, TOPICS
+from contracts import LETTERS, SERVICES, TOPICS
 from waybill.kubernetes.resource import BROKERS, CLIENTS_PORT, CLUSTER, STRIMZI, Resource, resource
 
 VERSION, METADATA_VERSION = "4.3.1", "4.3-IV0"
-CLIENTS = (*SERVICES, "audit")  # the pods that speak to Kafka, by their label
+CLIENTS = (*SERVICES, LETTERS, "audit")  # the pods that speak to Kafka, by their label
 GIB = 1 << 30
 COMPACTED_GIB = 1  # a partition's share, roomy: the latest value a key
 HEADROOM = 1.5  # open segments, what compaction copies, a partition that a lost broker leaves to the others

@@ -4,10 +4,11 @@ import base64
 from collections.abc import Mapping
 from pathlib import Path
 
-from contracts import OPERATOR, SERVICES, Names
+from contracts import OPERATOR, Names
 from waybill import secrets
 from waybill.kubernetes.resource import BOOTSTRAP, BROKERS, NAMESPACE, Resource
 from waybill.local.keys import PUBLIC_KEYS, SIGNING_KEY, ensure_token_key
+from waybill.local.layout import SERVICES
 from waybill.local.shop import ensure_gateway_keys
 from waybill.provision.postgres.desired import desired_roles
 from waybill.stack import Stack
