@@ -64,7 +64,7 @@ class Provider:
         self.refunded: Counter[str] = Counter()
         self._answers: dict[str, Answer] = {}
 
-    def post(self, url: str, *, json: dict[str, Any], headers: dict[str, str]) -> Answer:
+    def post(self, url: str, *, json: dict[str, Any], headers: dict[str, str], allow_redirects: bool) -> Answer:
         key = headers["Idempotency-Key"]
         first = key not in self._answers
         if first:
