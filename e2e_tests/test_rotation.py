@@ -75,7 +75,8 @@ def test_keys_passwords_and_certificates_are_changed_while_orders_flow_and_none_
     assert refusals(running) == []
 
 
-@pytest.mark.parametrize("auth", ["mtls", pytest.param("oauthbearer", marks=pytest.mark.nightly)])
+@pytest.mark.nightly  # each way by itself, its rotation included: test_authentication.py, in every run
+@pytest.mark.parametrize("auth", ["mtls", "oauthbearer"])
 def test_the_shop_runs_with_other_proofs_than_passwords_and_they_are_changed_while_orders_flow(
     tmp_path_factory: pytest.TempPathFactory, auth: str
 ) -> None:
