@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import asyncpg
 import fastavro
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition  # noqa: TID251  # it alters
 from confluent_kafka.admin import AdminClient
 
 from waybill.audit import Report, Watch, audit

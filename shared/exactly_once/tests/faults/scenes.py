@@ -18,7 +18,7 @@ from typing import Any, Self
 import asyncpg
 import confluent_kafka
 import fastavro
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # it says nothing of them
 from confluent_kafka.cimpl import NewTopic
 from shared.exactly_once.tests.faults.tally import LEDGER, NAME, Added, Expected, Row, Sum, Totalled
@@ -29,6 +29,7 @@ from exactly_once import Codec, Event, Registry
 from exactly_once.envelope import REDRIVE_HEADERS, Headers, Provenance, pack_headers
 from exactly_once.tables import metadata
 from waybill.audit.kafka import patiently
+from waybill.groups import GroupOffsets
 from waybill.stack import Stack
 
 PARTITIONS = 2
@@ -240,13 +241,10 @@ class Scene:
 
     def committed(self) -> dict[int, int]:
         """The group's committed offsets."""
-        group = self.prefix + NAME
-
-        def ask() -> dict[int, int]:
-            (answer,) = self.lab.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)]).values()
-            return {place.partition: place.offset for place in answer.result(20).topic_partitions or []}
-
-        return patiently(ask)
+        partitions = [(self.prefix + "added", each) for each in range(TOPICS["added"])]
+        with GroupOffsets(self.lab.stack.kafka_client("operator"), self.prefix + NAME) as group:
+            found = patiently(lambda: group.committed(partitions))
+        return {number: offset for (_, number), offset in found.items()}
 
     def members(self) -> int:
         """How many members the group has, as its coordinator sees it."""

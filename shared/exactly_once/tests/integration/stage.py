@@ -11,7 +11,7 @@ from typing import Any
 
 import confluent_kafka
 import fastavro
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # it says nothing of them
 from confluent_kafka.cimpl import NewTopic
 from prometheus_client import REGISTRY
@@ -25,6 +25,7 @@ from exactly_once.envelope import REDRIVE_HEADERS, Provenance
 from exactly_once.testing import temporary_database
 from exactly_once.testing.schemas import MemorySchemas
 from waybill.audit.kafka import patiently
+from waybill.groups import GroupOffsets
 from waybill.stack import Stack
 
 PARTITIONS = 2
@@ -50,6 +51,7 @@ class Stage:
         self.admin = AdminClient(self.client)
         writing = {"partitioner": "murmur2_random", "enable.idempotence": True}
         self._producer = confluent_kafka.Producer(self.client | writing)
+        self.group = GroupOffsets(self.client, self.name(NAME))
 
     async def put(self, *rows: Row) -> None:
         """Write inputs as another service would, in order."""
@@ -112,13 +114,9 @@ class Stage:
 
     def committed(self) -> dict[int, int]:
         """The group's committed offsets, of the partitions that have one."""
-        group = ConsumerGroupTopicPartitions(self.name(NAME))
-
-        def ask() -> dict[int, int]:
-            (answer,) = self.admin.list_consumer_group_offsets([group]).values()
-            return {place.partition: place.offset for place in answer.result(20).topic_partitions or []}
-
-        return patiently(ask)
+        partitions = [(self.name("added"), each) for each in range(PARTITIONS)]
+        found = patiently(lambda: self.group.committed(partitions))
+        return {number: offset for (_, number), offset in found.items()}
 
     def visible(self, topic: str) -> list[Any]:
         """What an independent read_committed reader finds in a topic, in order within each partition."""
@@ -192,7 +190,8 @@ async def a_stage(stack: Stack, replicas: int) -> AsyncIterator[Stage]:
         config = {"min.insync.replicas": "1"}
         topics = [NewTopic(stage.name(topic), PARTITIONS, replicas, config=config) for topic in TOPICS]
         await settled(stage.admin.create_topics(topics))
-        yield stage
+        with stage.group:
+            yield stage
         await settled(stage.admin.delete_topics([topic.topic for topic in topics]))
 
 

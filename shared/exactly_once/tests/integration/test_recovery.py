@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition  # noqa: TID251  # it alters
 from shared.exactly_once.tests.faults.scenes import inputs
 from shared.exactly_once.tests.faults.tally import NAME, Row
 from shared.exactly_once.tests.integration.member import a_member
