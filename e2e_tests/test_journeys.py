@@ -99,17 +99,30 @@ def test_a_process_killed_under_load_loses_and_doubles_nothing(waybill: Waybill,
     pid = pid_of(waybill, victim)
     watch = waybill.start("audit", "--watch", "--json")
     wait_until_told(watch, "watching")
-    load = waybill.start("load", "--rate", "30", "--duration", "12", "--json")
+    load = waybill.start("load", "--rate", "30", "--duration", "12", "--processes", "2", "--json")
     wait_until_told(load, "offering")
     os.kill(pid, signal.SIGKILL)
     out, err = load.communicate(timeout=240)
     assert load.returncode == 0, err + out[-4000:]
+    found = json.loads(out)
+    assert (found["offered"], found["accepted"], found["unsettled"]) == (360, 360, 0)
     assert not psutil.pid_exists(pid) or pid_of(waybill, victim) != pid
     watch.send_signal(signal.SIGTERM)
     out, err = watch.communicate(timeout=120)
     assert watch.returncode == 0, err + out[-4000:]
     unseen = [each["id"] for each in json.loads(out)["invariants"] if each["ok"] is not True]
     assert unseen == ["11"], "a refused commit leaves nothing to read"
+
+
+def test_no_orders_come_from_a_load_that_was_killed(waybill: Waybill) -> None:
+    load = waybill.start("load", "--rate", "5", "--duration", "600", "--processes", "2", "--json")
+    wait_until_told(load, "offering")
+    offering = psutil.Process(load.pid).children(recursive=True)
+    assert len(offering) >= 2
+    load.kill()
+    load.communicate()
+    _, left = psutil.wait_procs(offering, timeout=10)
+    assert left == []
 
 
 def test_a_service_stopped_by_name_stays_down_until_it_is_started(waybill: Waybill) -> None:

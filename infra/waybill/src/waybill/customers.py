@@ -28,6 +28,7 @@ class Answer(NamedTuple):
     replayed: bool
     key: str
     customer_id: str
+    retry_after: str | None = None
 
     @property
     def accepted(self) -> bool:
@@ -69,7 +70,13 @@ class Shop:
         async with self._session.post(f"{next(self._checkouts)}/v1/orders", json=body, headers=headers) as answer:
             found = await answer.json(content_type=None)
             replayed = answer.headers.get("Idempotency-Replayed") == "true"
-            return Answer(answer.status, found.get("order_id"), replayed, key, customer_id)
+            retry_after = answer.headers.get("Retry-After")
+            return Answer(answer.status, found.get("order_id"), replayed, key, customer_id, retry_after)
+
+    def sign_for(self, customers: Iterable[str]) -> None:
+        """Make the tokens of customers now, rather than with their first orders."""
+        for customer_id in customers:
+            self._token(customer_id)
 
     async def stock(self, products: dict[str, tuple[int, int]], currency: str = "USD") -> None:
         """Make products with {sku: (price in minor units, units to deliver)}, and wait until checkout knows them."""

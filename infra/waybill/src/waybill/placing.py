@@ -40,6 +40,12 @@ class Placed:
         """The orders that were accepted."""
         return set(self.accepted_at)
 
+    def add(self, other: "Placed") -> None:
+        """Take in what somebody else placed."""
+        self.answers += other.answers
+        self.accept_s += other.accept_s
+        self.accepted_at |= other.accepted_at
+
     def take(self, answer: Answer, began: float) -> None:
         """Note an answer."""
         now = time.monotonic()

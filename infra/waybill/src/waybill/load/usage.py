@@ -1,4 +1,4 @@
-"""What a load costs: CPU by process, and the lag that it builds up."""
+"""What a load costs: CPU and memory by process, and the lag that it builds up."""
 
 import threading
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from contracts import SERVICES, TOPICS
 from waybill.groups import ANSWER_S, GroupOffsets
 from waybill.parts import Part
 from waybill.stack import Stack
-from waybill.usage import cpu_seconds
+from waybill.usage import cpu_seconds, memory
 
 LOOK_EVERY_S = 1.0
 LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client's own types lack it
@@ -23,15 +23,23 @@ def cpu_of(parts: Iterable[Part]) -> dict[str, float]:
     return {each.name: cpu_seconds(each.pid) for each in parts if each.pid}
 
 
+def memory_of(parts: Iterable[Part]) -> dict[str, int]:
+    """Return the MiB that each part of the stack uses now, where this machine sees its process."""
+    return {each.name: memory(each.pid) >> 20 for each in parts if each.pid}
+
+
 class LagWatch:
-    """Looks once a second how many records the services are behind, all together. Use it as a context manager."""
+    """Looks once a second how many records the services are behind, all together: `now`, and at `most` so far.
+
+    Use it as a context manager.
+    """
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
         self._admin = AdminClient(dict(stack.kafka_client("auditor")))
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
-        self.most = 0
+        self.now = self.most = 0
         known = self._admin.list_topics(timeout=ANSWER_S).topics
         names = [stack.names.topic(topic.name) for topic in TOPICS]
         self._places = [(name, number) for name in names if name in known for number in known[name].partitions]
@@ -49,7 +57,8 @@ class LagWatch:
             groups = [self._opened(opened, service) for service in SERVICES]
             while not self._stopping.wait(LOOK_EVERY_S):
                 with suppress(KafkaException):  # a broker that dies meanwhile: the next look will tell
-                    self.most = max(self.most, self._lag(groups))
+                    self.now = self._lag(groups)
+                    self.most = max(self.most, self.now)
 
     def _opened(self, opened: ExitStack, service: str) -> GroupOffsets:
         return opened.enter_context(GroupOffsets(self._stack.kafka_client("auditor"), self._stack.names.group(service)))
