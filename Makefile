@@ -37,7 +37,8 @@ check: setup ## lint, types, architecture rules, known vulnerabilities of what w
 	$(BIN)/lint-imports
 	$(BIN)/python infra/checks/one_place_ends_transactions.py
 	$(BIN)/python infra/checks/openapi.py
-	$(BIN)/hadolint $(wildcard infra/docker/*.Dockerfile)
+	$(BIN)/hadolint $(wildcard infra/docker/*.Dockerfile) .ci/k6/Dockerfile
+	$(BIN)/shellcheck .ci/containers .ci/run $(wildcard infra/docker/*.sh)
 	$(BIN)/python infra/checks/manifests.py
 	$(BIN)/python infra/checks/vulnerabilities.py
 
