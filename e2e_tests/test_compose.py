@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from waybill.compose.testing import environment, missing
+from waybill.compose.images import missing
+from waybill.compose.testing import environment
 from waybill.driver import Ended, Waybill
 from waybill.testing import free_base_port
 

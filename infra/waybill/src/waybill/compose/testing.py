@@ -1,54 +1,16 @@
-"""Kafka, PostgreSQL and the registry in containers, for the tests that the local stack serves otherwise.
-
-As a program, in the project's folder, it sees to the images that containers need, and exits 1 with the reason if it
-can't; `--images` lists them.
-"""
+"""Kafka, PostgreSQL and the registry in containers, for the tests that the local stack serves otherwise."""
 
 import os
-import re
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import yaml
 from testcontainers.compose import DockerCompose
 
-from waybill.compose.docker import COMPOSE_FILE, Docker
 from waybill.compose.layout import BROKERS, Layout
-from waybill.errors import UsageError
 from waybill.stack import Stack
 
-DOCKERFILE = Path("infra/docker/service.Dockerfile")
 INFRASTRUCTURE = [*BROKERS, "registry"]  # and whatever they wait for
-PULL_DEADLINE_S = 300.0
-
-
-def images(project: Path) -> list[str]:
-    """Return what a stack's images are built from, and what it runs beside them, but for what a profile adds."""
-    compose: dict[str, Any] = yaml.safe_load((project / COMPOSE_FILE).read_text())
-    run = {each["image"] for each in compose["services"].values() if not {"build", "profiles"} & each.keys()}
-    bases = re.findall(r"^FROM (\S+:\S+)", (project / DOCKERFILE).read_text(), re.MULTILINE)
-    return sorted(run | set(bases))
-
-
-def missing(project: Path, wanted: Sequence[str] = ()) -> str:
-    """Return why containers can't be tested here, or nothing; images (the stack's, or `wanted`) are pulled."""
-    docker = Docker(project)
-    try:
-        docker.run("info")
-        docker.compose("version")
-        for image in wanted or images(project):
-            _have(docker, image)
-    except UsageError as error:
-        return str(error)
-    return ""
-
-
-def _have(docker: Docker, image: str) -> None:
-    if not docker.run("images", "--quiet", image):
-        docker.run("pull", "--quiet", image, deadline_s=PULL_DEADLINE_S)
 
 
 def environment(home: Path, first_port: int) -> dict[str, str]:
@@ -88,18 +50,3 @@ def _set(variables: Mapping[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-
-
-def main(words: Sequence[str]) -> int:
-    """List the images, or see to them."""
-    project = Path.cwd()
-    if list(words) == ["--images"]:
-        print(*images(project), sep="\n")
-        return 0
-    if why := missing(project):
-        print(why)
-    return 1 if why else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
