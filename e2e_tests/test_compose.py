@@ -27,6 +27,7 @@ SERVICES = ("checkout", "inventory", "accounting", "fulfillment", "payment_gatew
 BASE = "python:3.11-slim-bookworm"
 MEGABYTE = 1_000_000
 BUILD_DEADLINE_S = 900
+REBUILT_S = 20.0
 RECOVERY_S = 60.0
 AS_KAFKA_UI = r"""
 sed -nE 's/^ +"([a-z.]+)": "(.*)",?$/\1=\2/p' /run/waybill/kafka-ui/settings.yml | sed 's/\\"/"/g' > /tmp/client
@@ -42,17 +43,17 @@ class Compose(Waybill):
         base = free_base_port()
         super().__init__(folder / "home", base, **environment(folder / "home", base))
 
-    def ask_docker(self, *words: str, deadline_s: float = 120) -> Ended:
+    def ask_docker(self, *words: str, deadline_s: float = 120, folder: Path = ROOT) -> Ended:
         """How Docker's own command ends, in the project."""
         done = subprocess.run(
-            [DOCKER, *words], cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=deadline_s,
+            [DOCKER, *words], cwd=folder, env=self.environment, capture_output=True, text=True, timeout=deadline_s,
             check=False,
         )  # fmt: skip
         return Ended(done.returncode, done.stdout, done.stderr)
 
-    def docker(self, *words: str, deadline_s: float = 120) -> str:
+    def docker(self, *words: str, deadline_s: float = 120, folder: Path = ROOT) -> str:
         """What Docker's own command prints."""
-        ended = self.ask_docker(*words, deadline_s=deadline_s)
+        ended = self.ask_docker(*words, deadline_s=deadline_s, folder=folder)
         assert ended.code == 0, ended.err
         return ended.out
 
@@ -89,6 +90,17 @@ def test_an_image_is_small_and_its_service_is_nobody_in_particular(waybill: Comp
     base, built = (json.loads(waybill.docker("image", "inspect", image))[0] for image in (BASE, f"waybill/{service}"))
     assert built["Size"] - base["Size"] <= 130 * MEGABYTE
     assert built["Config"]["User"] not in {"", "0", "root"}
+
+
+def test_a_change_of_code_is_in_its_image_before_patience_ends(waybill: Compose, tmp_path: Path) -> None:
+    shutil.copytree(ROOT, tmp_path / "copy", ignore=shutil.ignore_patterns(".*"))
+    with (tmp_path / "copy/services/checkout/src/checkout/domain.py").open("a") as source:
+        source.write("# changed\n")
+    how = ("--quiet", "--file", "infra/docker/service.Dockerfile", "--build-arg", "SERVICE=checkout")
+    began = time.monotonic()
+    image = waybill.docker("build", *how, ".", folder=tmp_path / "copy").strip()
+    assert time.monotonic() - began <= REBUILT_S
+    waybill.docker("image", "rm", image)
 
 
 def test_a_broker_and_a_service_die_in_the_middle_of_the_demo_and_the_audit_is_clean(waybill: Compose) -> None:
