@@ -8,12 +8,14 @@ PACKAGES := waybill $(foreach member,accounting chassis checkout contracts exact
 IMAGE_LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header \
   --constraints requirements.lock $(foreach package,$(PACKAGES),--no-emit-package $(package))
 
+# the integration tests that know nothing of processes, and those of them that CI runs on containers too
 OF_ANY_STACK := shared services $(wildcard infra/waybill/tests/integration/test_provision*.py)
+ON_CONTAINERS ?= $(filter-out shared,$(OF_ANY_STACK)) shared/exactly_once/tests/conformance
 
 .PHONY: help setup lock check openapi manifests test coverage nightly mutants bench up down status demo audit compose-up compose-down test-containers
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 17
 
 setup: .venv/.ready ## make .venv from the locks (nothing outside it is touched)
 
@@ -37,7 +39,8 @@ check: setup ## lint, types, architecture rules, known vulnerabilities of what w
 	$(BIN)/lint-imports
 	$(BIN)/python infra/checks/one_place_ends_transactions.py
 	$(BIN)/python infra/checks/openapi.py
-	$(BIN)/hadolint $(wildcard infra/docker/*.Dockerfile)
+	$(BIN)/hadolint $(wildcard infra/docker/*.Dockerfile) .ci/k6/Dockerfile
+	$(BIN)/shellcheck .ci/containers .ci/run $(wildcard infra/docker/*.sh)
 	$(BIN)/python infra/checks/manifests.py
 	$(BIN)/python infra/checks/vulnerabilities.py
 
@@ -47,11 +50,13 @@ openapi: setup ## write docs/openapi anew after a change of an HTTP interface
 manifests: setup ## write what infra/kubernetes derives from shared/contracts anew
 	$(BIN)/python infra/checks/manifests.py --write
 
-test: setup coverage ## every test; the end-to-end ones last
+test: setup coverage ## every test that needs no Docker; the end-to-end ones last
 	$(BIN)/python -m pytest
 
-test-containers: setup ## the integration tests on Kafka and PostgreSQL in containers (Docker)
-	WAYBILL_TEST_STACK=compose $(BIN)/python -m pytest -m "integration and not nightly" $(OF_ANY_STACK)
+test-containers: setup ## what needs Docker: the stack in containers, and ON_CONTAINERS on Kafka and PostgreSQL there
+	$(BIN)/python -m waybill.compose.images
+	$(BIN)/python -m pytest -m containers e2e_tests
+	WAYBILL_TEST_STACK=compose $(BIN)/python -m pytest -m "integration and not nightly" $(ON_CONTAINERS)
 
 coverage: setup ## every branch of the decisions and of the protocol is taken by tests that need no stack
 	$(BIN)/python -m coverage run -m pytest -q services/*/tests/unit shared/exactly_once/tests/memory
@@ -60,9 +65,10 @@ coverage: setup ## every branch of the decisions and of the protocol is taken by
 mutants: setup ## change the decisions and the protocol a little, and see that tests notice
 	$(BIN)/python infra/checks/mutants.py
 
-nightly: setup ## what takes minutes: a crash at every point, and the like
+nightly: setup ## what takes minutes: a crash at every point, and the like; with Docker, all of it on containers too
 	$(BIN)/python -m pytest -m nightly
 	$(BIN)/python infra/checks/mutants.py
+	if $(BIN)/python -m waybill.compose.images; then $(MAKE) test-containers ON_CONTAINERS="$(OF_ANY_STACK)"; fi
 
 bench: setup ## what things cost, beside what they are compared with
 	$(BIN)/python infra/benchmarks/placing.py

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,42 +14,25 @@ from typing import Any
 
 import pytest
 
+from waybill.compose.images import missing
 from waybill.compose.testing import environment
 from waybill.driver import Ended, Waybill
 from waybill.testing import free_base_port
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.containers
 
 ROOT = Path(__file__).parents[1]
 DOCKER = shutil.which("docker") or ""
 SERVICES = ("checkout", "inventory", "accounting", "fulfillment", "payment_gateway")
 BASE = "python:3.11-slim-bookworm"
-IMAGES = (
-    BASE,
-    "ghcr.io/astral-sh/uv:0.13.8",
-    "apache/kafka:4.3.1",
-    "postgres:18",
-    "apicurio/apicurio-registry:3.3.3",
-)
 MEGABYTE = 1_000_000
 BUILD_DEADLINE_S = 900
+REBUILT_S = 20.0
 RECOVERY_S = 60.0
-
-
-def missing() -> str:
-    """Why there are no containers here, or nothing."""
-    if not DOCKER:
-        return "no Docker here"
-    if not succeeds("info"):
-        return "no Docker engine answers here"
-    for image in IMAGES:
-        if not (succeeds("image", "inspect", image) or succeeds("pull", "--quiet", image)):
-            return f"Docker has no {image} here, and can't pull it"
-    return ""
-
-
-def succeeds(*words: str) -> bool:
-    return subprocess.run([DOCKER, *words], capture_output=True, check=False).returncode == 0
+AS_KAFKA_UI = r"""
+sed -nE 's/^ +"([a-z.]+)": "(.*)",?$/\1=\2/p' /run/waybill/kafka-ui/settings.yml | sed 's/\\"/"/g' > /tmp/client
+"/opt/kafka/bin/$0" --bootstrap-server kafka-1:9092 --command-config /tmp/client "$@"
+"""
 
 
 class Compose(Waybill):
@@ -59,19 +43,26 @@ class Compose(Waybill):
         base = free_base_port()
         super().__init__(folder / "home", base, **environment(folder / "home", base))
 
-    def ask_docker(self, *words: str, deadline_s: float = 120) -> Ended:
+    def ask_docker(self, *words: str, deadline_s: float = 120, folder: Path = ROOT) -> Ended:
         """How Docker's own command ends, in the project."""
         done = subprocess.run(
-            [DOCKER, *words], cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=deadline_s,
+            [DOCKER, *words], cwd=folder, env=self.environment, capture_output=True, text=True, timeout=deadline_s,
             check=False,
         )  # fmt: skip
         return Ended(done.returncode, done.stdout, done.stderr)
 
-    def docker(self, *words: str, deadline_s: float = 120) -> str:
+    def docker(self, *words: str, deadline_s: float = 120, folder: Path = ROOT) -> str:
         """What Docker's own command prints."""
-        ended = self.ask_docker(*words, deadline_s=deadline_s)
+        ended = self.ask_docker(*words, deadline_s=deadline_s, folder=folder)
         assert ended.code == 0, ended.err
         return ended.out
+
+    def image(self, service: str) -> str:
+        """Which image the compose file gives a service, of whatever profile."""
+        services: dict[str, Any] = json.loads(self.docker("compose", "--profile", "*", "config", "--format", "json"))[
+            "services"
+        ]
+        return str(services[service]["image"])
 
     def parts(self) -> dict[str, dict[str, Any]]:
         """The containers by name, as `waybill status` has them."""
@@ -80,8 +71,8 @@ class Compose(Waybill):
 
 @pytest.fixture(scope="module")
 def waybill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
-    if why := missing():
-        pytest.skip(why)
+    if why := missing(ROOT):
+        pytest.fail(why)
     command = Compose(tmp_path_factory.mktemp("compose"))
     command.docker("compose", "build", "--quiet", deadline_s=BUILD_DEADLINE_S)
     yield command
@@ -99,6 +90,17 @@ def test_an_image_is_small_and_its_service_is_nobody_in_particular(waybill: Comp
     base, built = (json.loads(waybill.docker("image", "inspect", image))[0] for image in (BASE, f"waybill/{service}"))
     assert built["Size"] - base["Size"] <= 130 * MEGABYTE
     assert built["Config"]["User"] not in {"", "0", "root"}
+
+
+def test_a_change_of_code_is_in_its_image_before_patience_ends(waybill: Compose, tmp_path: Path) -> None:
+    shutil.copytree(ROOT, tmp_path / "copy", ignore=shutil.ignore_patterns(".*"))
+    with (tmp_path / "copy/services/checkout/src/checkout/domain.py").open("a") as source:
+        source.write("# changed\n")
+    how = ("--quiet", "--file", "infra/docker/service.Dockerfile", "--build-arg", "SERVICE=checkout")
+    began = time.monotonic()
+    image = waybill.docker("build", *how, ".", folder=tmp_path / "copy").strip()
+    assert time.monotonic() - began <= REBUILT_S
+    waybill.docker("image", "rm", image)
 
 
 def test_a_broker_and_a_service_die_in_the_middle_of_the_demo_and_the_audit_is_clean(waybill: Compose) -> None:
@@ -164,6 +166,44 @@ def test_nothing_has_drifted_from_the_contracts(waybill: Compose) -> None:
     assert checked.code == 0, checked.out
 
 
+def test_the_operators_door_to_dead_letters_opens_with_the_profile_of_tools(waybill: Compose) -> None:
+    waybill.docker("compose", "--profile", "tools", "up", "--detach", "--wait", "letters", deadline_s=BUILD_DEADLINE_S)
+    listed = waybill("dlq", "list", "--json")
+    assert listed.code == 0, listed.err
+    assert {(each["service"], each["state"]) for each in listed.data["letters"]} == {
+        ("inventory", "open"),
+        ("accounting", "open"),
+    }
+
+
+def test_what_the_view_of_kafka_is_given_reads_and_may_change_nothing(waybill: Compose, tmp_path: Path) -> None:
+    """By Kafka's own tools, which take the same settings, as the user and on the network of kafka-ui's container."""
+    other = tmp_path / "image.yml"
+    other.write_text(f"services: {{kafka-ui: {{image: '{waybill.image('kafka-1')}'}}}}\n")
+
+    def topics(*words: str) -> Ended:
+        files = ("--file", "docker-compose.yml", "--file", str(other))
+        run = ("--profile", "tools", "run", "--rm", "--no-deps", "--no-TTY", "--entrypoint", "bash", "kafka-ui")
+        return waybill.ask_docker("compose", *files, *run, "-c", AS_KAFKA_UI, "kafka-topics.sh", *words)
+
+    listed = topics("--list")
+    assert "orders" in listed.out.split(), listed.err
+    for change in (("--create", "--topic", "mine"), ("--delete", "--topic", "orders")):
+        ended = topics(*change)
+        assert "AuthorizationException" in ended.out + ended.err
+    assert "orders" in topics("--list").out.split()
+
+
+def test_k6_places_orders_with_the_profile_of_load(waybill: Compose) -> None:
+    if why := missing(ROOT, [waybill.image("load")]):
+        pytest.skip(why)
+    rate = ("--env", "RATE=20", "--env", "DURATION=5s")
+    said = waybill.docker("compose", "--profile", "load", "run", "--rm", "--no-TTY", *rate, "load")
+    (placed,) = re.findall(r"iterations\.*: (\d+)", said)
+    assert int(placed) in range(99, 102)
+    assert waybill("audit").code == 0
+
+
 def test_the_key_that_signs_tokens_is_changed_for_the_containers_too(waybill: Compose) -> None:
     assert waybill("token", "--rotate-key").code == 0
     load = waybill("load", "--rate", "20", "--duration", "4", "--warm-up", "1", "--json")
@@ -218,3 +258,7 @@ def test_what_is_in_the_way_is_said_before_anything_starts(waybill: Compose) -> 
     assert waybill.docker("compose", "ps", "--quiet").split() == []
     kept.rename(secret)
     assert waybill("down").code == 0
+
+    with socket.create_server(("127.0.0.1", waybill.base_port)) as taken:
+        assert f"these ports are taken: {taken.getsockname()[1]} (kafka-1);" in refused(waybill("up"))
+    assert waybill.docker("compose", "ps", "--all", "--quiet").split() == []

@@ -25,6 +25,7 @@ ELSEWHERE = {  # a command that this stack can't run on itself: where it runs
     "make compose-down": ("e2e_tests/test_compose.py", "test_what_is_in_the_way_is_said_before_anything_starts"),
     "make check": (".ci/run", "make check"),
     "make test": (".ci/run", "make test"),
+    "make test-containers": (".ci/run", "make test-containers"),
 }
 TARGETS = {
     "demo": "waybill demo",

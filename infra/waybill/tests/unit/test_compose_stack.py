@@ -1,5 +1,6 @@
 """The stack in containers, as far as it goes without Docker: what is in the way, who can read what, how a part is."""
 
+import os
 import socket
 import stat
 from pathlib import Path
@@ -13,6 +14,7 @@ from waybill.compose import giving, prepare
 from waybill.compose.containers import part_of, step_that_failed
 from waybill.compose.docker import Docker, environment_file, project_folder
 from waybill.compose.layout import Layout, read_layout
+from waybill.compose.parts import ComposeParts
 from waybill.compose.premises import check_memory, check_ports, check_secrets, check_versions
 from waybill.errors import UsageError
 from waybill.parts import Wanted
@@ -28,6 +30,16 @@ Usage:  docker [OPTIONS] COMMAND [ARG...]
 
 Run 'docker --help' for more information" >&2
 exit 125
+"""
+
+DOCKER = """#!/bin/sh
+echo "$@" >> "$0.asked"
+case "$*" in
+  "version "*) echo {engine} ;;
+  "compose version "*) echo {compose} ;;
+  "info "*) echo {memory} ;;
+  "compose config "*) echo '{{"volumes": {{}}}}' ;;
+esac
 """
 
 
@@ -145,6 +157,33 @@ def test_without_docker_or_its_plugin_a_sentence_says_so(tmp_path: Path, monkeyp
     (tmp_path / "docker").chmod(0o755)
     with pytest.raises(UsageError, match="Docker has no compose plugin"):
         Docker(tmp_path).compose("--profile", "*", "ps")
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({"engine": "19.03.15"}, "Docker 19.03.15 is too old: this needs 20.10 or later"),
+        ({"compose": "2.17.3"}, "docker compose 2.17.3 is too old: this needs 2.24 or later"),
+        ({"memory": 2 * GIB}, "Docker has 2048 MiB of memory, the stack needs 2560"),
+        ({}, r"these ports are taken: \d+ \(checkout\)"),
+    ],
+)
+def test_what_is_in_the_way_is_said_before_docker_is_asked_to_start_anything(
+    found: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text(DOCKER.format(**{"engine": "28.2.2", "compose": "5.6.1", "memory": 8 * GIB, **found}))
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        for name in Layout().ports:
+            monkeypatch.setenv(f"WAYBILL_COMPOSE_{name.replace('-', '_').upper()}_PORT", str(free_base_port()))
+        monkeypatch.setenv("WAYBILL_COMPOSE_CHECKOUT_PORT", str(taken.getsockname()[1]))
+        with pytest.raises(UsageError, match=f"^{said}"):
+            ComposeParts(tmp_path).bring_up(Wanted())
+    asked = docker.with_suffix(".asked").read_text()
+    assert "compose version" in asked
+    assert "compose up" not in asked
 
 
 def test_outside_the_project_a_sentence_says_what_is_looked_for(
