@@ -13,6 +13,7 @@ from waybill.stack import Stack
 
 KAFKA = "kafka"
 HTTPS = 443
+WHERE_KEYS_ARE = {"url": "WAYBILL_JWKS_URL", "discovery": "WAYBILL_TOKEN_ISSUER"}
 
 
 class Way(NamedTuple):
@@ -54,13 +55,20 @@ def _addresses(container: Container) -> Iterator[tuple[str, int]]:
         case _ if "WAYBILL_POSTGRES_DATABASE" in env:
             yield env["WAYBILL_POSTGRES_HOST"], int(env["WAYBILL_POSTGRES_PORT"])
     if container.package in SERVICES and not container.module:
-        yield _host_and_port(env["WAYBILL_KAFKA_BOOTSTRAP"])
-        if container.package in WITH_SCHEMAS:
-            yield _of_url(env["WAYBILL_REGISTRY_URL"])
-        if "WAYBILL_GATEWAY_URL" in env:
-            yield _of_url(env["WAYBILL_GATEWAY_URL"])
+        yield from _of_service(container)
     if found := re.match(r"jdbc:postgresql://(.+?)/", env.get("APICURIO_DATASOURCE_URL", "")):
         yield _host_and_port(found[1])
+
+
+def _of_service(container: Container) -> Iterator[tuple[str, int]]:
+    env = container.env
+    yield _host_and_port(env["WAYBILL_KAFKA_BOOTSTRAP"])
+    if container.package in WITH_SCHEMAS:
+        yield _of_url(env["WAYBILL_REGISTRY_URL"])
+    if "WAYBILL_GATEWAY_URL" in env:
+        yield _of_url(env["WAYBILL_GATEWAY_URL"])
+    if env.get("WAYBILL_JWKS_FROM") in WHERE_KEYS_ARE:
+        yield _of_url(env[WHERE_KEYS_ARE[env["WAYBILL_JWKS_FROM"]]])
 
 
 def _of_stack(container: Container, parts: set[str]) -> Iterator[tuple[str, int]]:

@@ -7,9 +7,9 @@ import jwt
 import pytest
 
 from chassis import Problem
-from chassis import tokens as chassis_tokens
+from chassis import keys as chassis_keys
 from chassis.settings import ServiceSettings
-from chassis.tokens import Tokens
+from chassis.tokens import Tokens, keys_of
 from waybill import secrets
 from waybill.errors import UsageError
 from waybill.local.keys import PUBLIC_KEYS, ensure_token_key, rotate_token_key
@@ -26,7 +26,8 @@ def signer(tmp_path: Path) -> Signer:
 def verifier(signer: Signer) -> Tokens:
     given = {"service": "checkout", "http_port": 1, "postgres_host": "", "postgres_port": 1, "postgres_database": ""}
     files = {"postgres_password_file": os.devnull, "jwks_file": secrets.path_of(signer.stack.home, PUBLIC_KEYS)}
-    return Tokens(ServiceSettings.model_validate(given | files | {"postgres_user": ""}))
+    settings = ServiceSettings.model_validate(given | files | {"postgres_user": ""})
+    return Tokens(settings, keys_of(settings))
 
 
 def rotated(signer: Signer) -> Signer:
@@ -34,52 +35,60 @@ def rotated(signer: Signer) -> Signer:
     return Signer(signer.stack)
 
 
-def refused(tokens: Tokens, token: str) -> str:
+async def refused(tokens: Tokens, token: str) -> str:
     with pytest.raises(Problem) as caught:
-        tokens.verify(token)
+        await tokens.verify(token)
     assert (caught.value.status, caught.value.name) == (401, "unauthorized")
     return str(caught.value)
 
 
-def test_a_key_is_changed_without_a_restart_and_nobody_is_refused(
+async def test_a_key_is_changed_without_a_restart_and_nobody_is_refused(
     signer: Signer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chassis_tokens, "LOOK_AGAIN_S", 0.0)
+    monkeypatch.setattr(chassis_keys, "LOOK_AGAIN_S", 0.0)
     tokens, old = verifier(signer), signer.customer("anna")
-    assert tokens.verify(old).subject == "anna"
+    assert (await tokens.verify(old)).subject == "anna"
     new = rotated(signer).customer("ben")
     assert jwt.get_unverified_header(new)["kid"] != jwt.get_unverified_header(old)["kid"]
-    assert (tokens.verify(new).subject, tokens.verify(old).subject) == ("ben", "anna")
+    assert ((await tokens.verify(new)).subject, (await tokens.verify(old)).subject) == ("ben", "anna")
 
 
-def test_a_key_that_was_taken_out_is_trusted_no_more_by_whoever_knew_its_tokens(
+async def test_a_key_that_was_taken_out_is_trusted_no_more_by_whoever_knew_its_tokens(
     signer: Signer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chassis_tokens, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(chassis_keys, "LOOK_EVERY_S", 0.0)
     tokens, old = verifier(signer), signer.customer("anna")
-    assert tokens.verify(old).subject == "anna"
+    assert (await tokens.verify(old)).subject == "anna"
     rotated(rotated(signer))
-    assert "nobody here knows" in refused(tokens, old)
+    assert "nobody here knows" in await refused(tokens, old)
 
 
-def test_keys_that_can_not_be_read_leave_the_known_ones_trusted(
+async def test_keys_that_can_not_be_read_leave_the_known_ones_trusted(
     signer: Signer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chassis_tokens, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(chassis_keys, "LOOK_EVERY_S", 0.0)
     tokens, token = verifier(signer), signer.customer("anna")
-    assert tokens.verify(token).subject == "anna"
+    assert (await tokens.verify(token)).subject == "anna"
     secrets.write(secrets.path_of(signer.stack.home, PUBLIC_KEYS), "{")
-    assert tokens.verify(token).subject == "anna"
+    assert (await tokens.verify(token)).subject == "anna"
 
 
-def test_what_is_signed_by_another_or_for_another_is_refused(signer: Signer, tmp_path: Path) -> None:
+async def test_what_is_signed_by_another_or_for_another_is_refused(signer: Signer, tmp_path: Path) -> None:
     tokens = verifier(signer)
     ensure_token_key(tmp_path / "other")
     foreign = Signer(Options.model_validate({"home": tmp_path / "other", "cache": tmp_path}).stack())
-    refused(tokens, foreign.customer("anna"))
-    refused(tokens, signer.customer("anna", ttl_s=-1))
-    refused(tokens, jwt.encode({"sub": "anna"}, "", "none", headers={"kid": "waybill-1"}))
-    refused(tokens, "nonsense")
+    await refused(tokens, foreign.customer("anna"))
+    await refused(tokens, signer.customer("anna", ttl_s=-1))
+    await refused(tokens, jwt.encode({"sub": "anna"}, "", "none", headers={"kid": "waybill-1"}))
+    await refused(tokens, "nonsense")
+
+
+async def test_no_key_at_all_is_our_fault_and_nobody_elses(signer: Signer) -> None:
+    token = signer.customer("anna")
+    secrets.path_of(signer.stack.home, PUBLIC_KEYS).unlink()
+    with pytest.raises(Problem) as caught:
+        await verifier(signer).verify(token)
+    assert (caught.value.status, caught.value.name) == (503, "unavailable")
 
 
 def test_there_must_be_a_key_to_change(tmp_path: Path) -> None:

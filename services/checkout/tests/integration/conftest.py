@@ -56,11 +56,11 @@ def signer(migrated: Stack) -> Signer:
 
 @pytest.fixture
 def order(signer: Signer) -> Callable[..., Awaitable[httpx.Response]]:
-    """Order a cup under a key."""
+    """Order a cup, or something else, under a key."""
 
-    async def order(client: httpx.AsyncClient, key: str, *, customer: str = "anna") -> httpx.Response:
+    async def order(client: httpx.AsyncClient, key: str, *, customer: str = "anna", sku: str = "cup") -> httpx.Response:
         headers = {"Authorization": f"Bearer {signer.customer(customer)}", "Idempotency-Key": key}
-        body = {"lines": [{"sku": "cup", "quantity": 1}], "payment_token": "tok_ok"}
+        body = {"lines": [{"sku": sku, "quantity": 1}], "payment_token": "tok_ok"}
         return await client.post("/v1/orders", headers=headers, json=body)
 
     return order

@@ -10,11 +10,12 @@ from fastapi import FastAPI
 from chassis import health, problems, starting, tracing
 from chassis.database import Database
 from chassis.edge import Edge
+from chassis.issuer import IssuerKeys
 from chassis.limiting import Allowance
 from chassis.parts import Parts
 from chassis.settings import ServiceSettings
-from chassis.tokens import Tokens
-from chassis.workers import Start
+from chassis.tokens import Tokens, keys_of
+from chassis.workers import Running, Start
 
 
 def create_app(settings: ServiceSettings, **parts: Any) -> FastAPI:
@@ -48,11 +49,13 @@ async def _lifespan(app: FastAPI, settings: ServiceSettings, parts: Parts) -> As
         if settings.postgres_host:
             app.state.database = database = Database(settings)
             stack.push_async_callback(database.close)
-        app.state.tokens = Tokens(settings)
+        app.state.tokens = Tokens(settings, keys := keys_of(settings))
         app.state.allowance = Allowance(settings.customer_requests_per_second)
         opened = await stack.enter_async_context(AsyncExitStack())
         stack.push_async_callback(starting.end_work, app)  # before what they use is closed
         app.state.workers["start"] = start = Start(refused=getattr(app.state, "end", None))
+        if isinstance(keys, IssuerKeys):
+            app.state.workers["keys"] = Running("keys", keys)
         start.launch(starting.start_work(app, settings, parts, opened))
         yield
         tracing.flush()

@@ -1,11 +1,13 @@
 """What every service is told by its environment; secrets come from files."""
 
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import URL
 
+from chassis.addresses import checked
 from contracts import Names
 from exactly_once import Auth, KafkaSettings
 
@@ -41,15 +43,29 @@ class ServiceSettings(BaseSettings):
     kafka_ca_file: Path = Path()
     registry_url: str = ""
 
-    jwks_file: Path = Path()
-    token_issuer: str = "waybill"  # noqa: S105  # a name, no secret
-    token_audience: str = "waybill"  # noqa: S105  # likewise
+    jwks_from: Literal["file", "url", "discovery"] = Field("file", description="where the keys of tokens are found")
+    jwks_file: Path = Field(Path(), description="file: a JWKS")
+    jwks_url: str = Field("", description="url: the address of a JWKS")
+    token_issuer: str = Field("waybill", description="who makes tokens; discovery: its address, as tokens say it")
+    token_audience: str = Field("waybill", description="for whom tokens must be made")
+    token_algorithm: Literal["ES256", "ES384", "RS256", "PS256", "EdDSA"] = Field("ES256", description="no other does")
 
     @field_validator("namespace")
     @classmethod
     def _check_namespace(cls, value: str) -> str:
         Names(value)
         return value
+
+    @field_validator("jwks_url", "token_issuer")
+    @classmethod
+    def _check_address(cls, value: str, info: ValidationInfo) -> str:
+        is_asked = info.data.get("jwks_from") == {"jwks_url": "url", "token_issuer": "discovery"}[str(info.field_name)]
+        return checked(value) if is_asked else value
+
+    @property
+    def keys_address(self) -> str:
+        """Who is asked for the keys of tokens; empty where a file holds them."""
+        return {"file": "", "url": self.jwks_url, "discovery": self.token_issuer}[self.jwks_from]
 
     @property
     def names(self) -> Names:

@@ -60,7 +60,8 @@ def one_line(error: BaseException) -> str:
     """
     if isinstance(error, ValidationError):
         told = error.errors(include_input=False, include_context=False)
-        return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in told)[:LONGEST_LINE]
+        places = ((".".join(map(str, each["loc"])), each["msg"]) for each in told)
+        return "; ".join(": ".join(filter(None, each)) for each in places)[:LONGEST_LINE]
     first, *_ = str(error).strip().splitlines() or ["no answer"]
     return first[:LONGEST_LINE]
 

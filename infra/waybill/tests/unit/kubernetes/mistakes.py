@@ -19,6 +19,12 @@ MIGRATED = ["python", "-m", "chassis.migrated"]
 KUBERNETES = Path(__file__).parents[4] / "kubernetes"
 MISNAMED = KUBERNETES.joinpath("overlays/prod/stack.json").read_text().replace("letters", "lettres")
 FOREIGN = {"secret": {"name": "gateway-client", "items": [{"key": "key", "path": "x"}]}}
+ASKS_AN_ISSUER = {
+    "WAYBILL_JWKS_FROM": "discovery",
+    "WAYBILL_TOKEN_ISSUER": "https://id.example.com",
+    "WAYBILL_KAFKA_BOOTSTRAP": "waybill-kafka-bootstrap:9093",
+    "WAYBILL_REGISTRY_URL": "http://registry:8080",
+}
 
 # by check and overlay: what it says, resource, path, value
 TABLE: dict[tuple[str, str], tuple[tuple[Any, ...], ...]] = {
@@ -55,6 +61,8 @@ TABLE: dict[tuple[str, str], tuple[tuple[Any, ...], ...]] = {
         ("WAYBILL_POSTGRES_PORT: Input should be", DATABASE, "data WAYBILL_POSTGRES_PORT", "five"),
         ("jwks.json, which nothing puts there", CHECKOUT, f"{FILES} 3"),
         ("kafka_ca_file is /ca.pem, which nothing", SETTINGS, "data WAYBILL_KAFKA_CA_FILE", "/ca.pem"),
+        ("WAYBILL_JWKS_FROM: Input should be", SETTINGS, "data WAYBILL_JWKS_FROM", "issuer"),
+        ("so it must be https", SETTINGS, "data", ASKS_AN_ISSUER | {"WAYBILL_TOKEN_ISSUER": "http://id.example.com"}),
         ("PGSSLROOTCERT is /ca.crt, which nothing", DATABASE, "data PGSSLROOTCERT", "/ca.crt"),
         ("WAYBILL_POSTGRES_USER is auditor", CHECKOUT, f"{MAIN} env [WAYBILL_POSTGRES_USER] value", "auditor"),
         ("WAYBILL_INSTANCE is 1", CHECKOUT, f"{MAIN} env [WAYBILL_INSTANCE] value", "1"),
@@ -136,6 +144,7 @@ TABLE: dict[tuple[str, str], tuple[tuple[Any, ...], ...]] = {
          "spec egress 0 ports 0 port", 80),
         ("whoever is in the cluster may speak to checkout on 8000", "NetworkPolicy/customers-to-checkout",
          "spec ingress 0 from"),
+        ("checkout may not speak to id.example.com on 443", SETTINGS, "data", ASKS_AN_ISSUER),
         ("letters may not speak to kafka on 9093", "NetworkPolicy/letters"),
         ("whoever is in the cluster may speak to letters on 8000", "NetworkPolicy/prometheus-to-services",
          "spec ingress 0 from"),
