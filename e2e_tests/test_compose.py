@@ -197,10 +197,10 @@ def test_what_the_view_of_kafka_is_given_reads_and_may_change_nothing(waybill: C
 def test_k6_places_orders_with_the_profile_of_load(waybill: Compose) -> None:
     if why := missing(ROOT, [waybill.image("load")]):
         pytest.skip(why)
-    rate = ("--env", "RATE=20", "--env", "DURATION=5s")
+    rate = ("--env", "RATE=20", "--env", "DURATION=5s", "--env", "RAMP=1s")
     said = waybill.docker("compose", "--profile", "load", "run", "--rm", "--no-TTY", *rate, "load")
     (placed,) = re.findall(r"iterations\.*: (\d+)", said)
-    assert int(placed) in range(99, 102)
+    assert int(placed) in range(108, 113)  # 10 of the rise, 100 of the steady load
     assert waybill("audit").code == 0
 
 
