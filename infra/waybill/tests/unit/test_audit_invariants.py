@@ -256,6 +256,15 @@ def test_an_aborted_output_that_was_never_published_again_is_found(shop: Rehears
     assert failed(shop) == {"7": {"gone"}}
 
 
+def test_an_aborted_dead_letter_that_was_written_again_is_not_lost_and_another_is(shop: Rehearsal) -> None:
+    placed = the(shop, "OrderPlaced", "o1").place  # of a letter of bytes that nobody could decode there is no event id
+    shop.overrides["letters"] = [Letter("inventory", placed, "", b"")]
+    shop.overrides["aborted"] = [("inventory.dead-letters", str(placed)), ("accounting.dead-letters", str(placed))]
+
+    (lost,) = findings(shop.evidence())["7"].violations
+    assert lost.what == "was produced into accounting.dead-letters, aborted, and never published again"
+
+
 def test_other_bytes_than_those_claimed_are_found(shop: Rehearsal) -> None:
     placed = the(shop, "OrderPlaced", "o1")
     shop.records[shop.records.index(placed)] = placed._replace(digest=b"other")

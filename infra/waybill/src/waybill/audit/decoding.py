@@ -77,13 +77,18 @@ def decode(raw: Raw, schemas: Schemas) -> Record:
     return Record(
         place=raw.place,
         key=raw.key or b"",
-        event_id=_text(raw, "ce_id"),
+        event_id=event_id_of(raw),
         event_type=schema.event_type if schema else "",
         cause=_text(raw, "ce_causationid"),
         digest=digest(raw.key, raw.value),
         fields=fields,
         redrive=redrive_of(raw),
     )
+
+
+def event_id_of(raw: Raw) -> str:
+    """Return the id that a record says its event has, or nothing."""
+    return _text(raw, "ce_id")
 
 
 def digest(key: bytes | None, value: bytes | None) -> bytes:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from contracts import dead_letters
 from waybill.audit.explaining import Explanations, explain_all
 from waybill.audit.redriven import Letter, Redrive, copies_of, is_answered
 from waybill.audit.shop import Answer, Cancellation, Entry, Order, Payment, Reservation, Shipment, Stock
@@ -123,7 +124,7 @@ class Evidence:
     ledger: Sequence[Entry] = ()
     ledger_shared: bool = False  # other namespaces' orders stand in it too
     letters: Sequence[Letter] = ()
-    aborted: Sequence[tuple[str, str]] = ()  # topic and event id of what only a read_uncommitted reader sees
+    aborted: Sequence[tuple[str, str]] = ()  # what only a read_uncommitted reader sees: topic and, as `visible`, which
     answers: Sequence[Answer] | None = None
     settled: bool = True
     history: "History | None" = None  # what a watcher saw before
@@ -132,6 +133,12 @@ class Evidence:
     def at(self) -> dict[Place, Record]:
         """Every record by its place."""
         return {record.place: record for record in self.records}
+
+    @cached_property
+    def visible(self) -> set[tuple[str, str]]:
+        """The topics of what can be read, with the event's id, or with the place that a dead letter is about."""
+        letters = {(dead_letters(letter.group), str(letter.source)) for letter in self.letters}
+        return letters | {(record.place.topic, record.event_id) for record in self.records}
 
     @cached_property
     def events(self) -> dict[str, list[Record]]:

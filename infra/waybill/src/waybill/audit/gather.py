@@ -5,14 +5,16 @@ from typing import NamedTuple
 
 from contracts import SERVICES, dead_letters
 from waybill.audit.databases import Library, read_library, shares_the_gateway, snapshot
-from waybill.audit.decoding import decode, fetch_schemas, letter_of
+from waybill.audit.decoding import decode, event_id_of, fetch_schemas, letter_of
 from waybill.audit.evidence import Bounds, Evidence, Group, Partition, Record, Tables
-from waybill.audit.kafka import Committed, Topics
+from waybill.audit.kafka import Committed, Raw, Topics
 from waybill.audit.ledger import read_ledger
 from waybill.audit.redriven import Letter
 from waybill.audit.tables import READERS, Columns
 from waybill.audit.wiring import Wiring
 from waybill.stack import Stack
+
+GROUPS_OF_LETTERS = {dead_letters(service): service for service in SERVICES}
 
 
 class Read(NamedTuple):
@@ -74,6 +76,16 @@ async def _read(stack: Stack, topics: Topics, bounds: dict[Partition, Bounds]) -
         asyncio.to_thread(topics.aborted_records, bounds, visible), fetch_schemas(stack.registry_url, raw)
     )
     raw.sort(key=lambda each: each.place)
-    of_letters = {dead_letters(service): service for service in SERVICES}
-    letters = [letter_of(of_letters[each.place.topic], each) for each in raw if each.place.topic in of_letters]
-    return Read([decode(each, schemas) for each in raw if each.place.topic not in of_letters], letters, aborted)
+    letters = [letter for each in raw if (letter := _letter(each)) is not None]
+    records = [decode(each, schemas) for each in raw if _letter(each) is None]
+    return Read(records, letters, [(each.place.topic, _which(each)) for each in aborted])
+
+
+def _letter(raw: Raw) -> Letter | None:
+    group = GROUPS_OF_LETTERS.get(raw.place.topic)
+    return None if group is None else letter_of(group, raw)
+
+
+def _which(raw: Raw) -> str:
+    letter = _letter(raw)
+    return event_id_of(raw) if letter is None else str(letter.source)

@@ -74,11 +74,11 @@ class Topics:
             if place.offset < bounds[place[:2]].stable
         ]
 
-    def aborted_records(self, bounds: Mapping[Partition, Bounds], visible: set[Place]) -> list[tuple[str, str]]:
-        """Return topic and event id of what stands below the last stable offsets and is not visible."""
+    def aborted_records(self, bounds: Mapping[Partition, Bounds], visible: set[Place]) -> list[Raw]:
+        """Return every record that stands below the last stable offsets and is not visible."""
         start = dict.fromkeys(bounds, OFFSET_BEGINNING)
         return [
-            (place.topic, _headers(message).get("ce_id", b"").decode(errors="replace"))
+            Raw(place, message.key(), message.value(), _headers(message))
             for place, message in self._scan(start, "read_uncommitted")
             if place.offset < bounds[place[:2]].stable and place not in visible
         ]

@@ -11,8 +11,7 @@ def check(evidence: Evidence) -> Finding:
     owned = [record for record in evidence.records if record.place.topic in evidence.wiring.topics.values()]
     violations = [_violation(record) for record in owned if not _explained(evidence, record)]
     note = f"{len(evidence.aborted)} aborted records, none of them visible"
-    visible = {(record.place.topic, record.event_id): record for record in evidence.records}
-    again = sum(key in visible for key in evidence.aborted)
+    again = sum(key in evidence.visible for key in evidence.aborted)
     if evidence.aborted:
         note += f"; {again} of them were published again"
     return judged("2", "no output of an aborted transaction is read", len(owned), violations, note)
@@ -52,7 +51,6 @@ def _asked_for(evidence: Evidence, record: Record) -> bool:
 
 def unresolved(evidence: Evidence) -> Iterator[Violation]:
     """Yield what was produced, aborted and never published: an output that got lost on its way."""
-    visible = {(record.place.topic, record.event_id) for record in evidence.records}
-    for topic, event_id in evidence.aborted:
-        if (topic, event_id) not in visible and topic not in evidence.wiring.compacted:
-            yield Violation(event_id, f"was produced into {topic}, aborted, and never published again")
+    for topic, which in evidence.aborted:
+        if (topic, which) not in evidence.visible and topic not in evidence.wiring.compacted:
+            yield Violation(which, f"was produced into {topic}, aborted, and never published again")
