@@ -128,7 +128,7 @@ def signed(folder: Path) -> list[Headers]:
 def running(name: str, environment: dict[str, str]) -> Iterator[Server]:
     """Run a server for the length of the block."""
     port = free_base_port()
-    own = {"WAYBILL_SERVICE": name, "WAYBILL_HTTP_PORT": str(port)}
+    own = {"WAYBILL_SERVICE": name, "WAYBILL_HTTP_PORT": str(port), "WAYBILL_LOG_LEVEL": "error"}
     program = Path(__file__).with_name("placing_server.py")
     process = subprocess.Popen([sys.executable, program, name], env=os.environ | environment | own)
     try:
@@ -143,7 +143,8 @@ async def answering(url: str) -> None:
     async with asyncio.timeout(START_DEADLINE_S), aiohttp.ClientSession() as session:
         while True:
             try:
-                await session.get(url + "/openapi.json")
+                async with session.get(url + "/openapi.json") as answer:
+                    await answer.read()
             except aiohttp.ClientError:
                 await asyncio.sleep(0.1)
             else:

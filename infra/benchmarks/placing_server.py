@@ -79,11 +79,14 @@ def bare(settings: ServiceSettings) -> FastAPI:
     return app
 
 
-if __name__ == "__main__":
+def main(name: str) -> None:
+    """Serve until SIGTERM."""
     settings = Settings()
-    app = {"checkout": checkout, "bare": bare}[sys.argv[1]](settings)
+    if name == "checkout":
+        chassis.serve(checkout(settings), settings)
+        return
     uvicorn.run(
-        app,
+        bare(settings),
         port=settings.http_port,
         loop="uvloop",
         http="httptools",
@@ -91,3 +94,7 @@ if __name__ == "__main__":
         access_log=False,
         server_header=False,
     )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,5 +1,7 @@
 """Logs stay within their bounds while somebody writes them, and while somebody reads them."""
 
+import datetime as dt
+import json
 import os
 import stat
 from pathlib import Path
@@ -45,3 +47,24 @@ def test_logs_are_their_owners_alone(tmp_path: Path) -> None:
         writer.write(b"x" * 2_000)
     logfile.bound(log, LARGEST)
     assert {stat.S_IMODE(each.stat().st_mode) for each in tmp_path.iterdir()} == {0o600}
+
+
+def line(why: str | None, second: int, level: str = "error") -> str:
+    said = {"event": "start.refused", "level": level, "timestamp": f"2026-01-01T00:00:{second:02}.5Z"}
+    return json.dumps(said | ({} if why is None else {"why": why})) + "\n"
+
+
+def test_the_last_words_of_a_program_are_its_last_error_with_a_reason(tmp_path: Path) -> None:
+    log = tmp_path / "inventory-1.log"
+    log.write_text(
+        "x" * 100_000
+        + "\n"
+        + line("of an earlier life", 1)
+        + line("it may not write orders.stock", 11)
+        + line(None, 12)
+        + line("no error", 13, "warning")
+        + "Traceback (most recent call last):\n[1]\n"
+    )
+    began = dt.datetime(2026, 1, 1, 0, 0, 10, tzinfo=dt.UTC).timestamp()
+    assert logfile.last_words(log, began) == "it may not write orders.stock"
+    assert logfile.last_words(log, began + 5) is None

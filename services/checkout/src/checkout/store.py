@@ -7,12 +7,13 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chassis.statement import Statement
 from checkout.domain import Cancellation, Progress
 from contracts import Money, OrderLine, OrderPlaced, OrderStatus, ProductListed
 from exactly_once import Event
 from exactly_once.outbox import insertion
 
-_QUOTE = text("""
+_QUOTE = Statement("""
 SELECT EXISTS (SELECT FROM idempotency_keys WHERE customer_id = :customer_id AND key = :key) AS is_claimed,
     p.sku, p.unit_price_minor, p.currency
 FROM (VALUES (1)) AS one LEFT JOIN products p ON p.sku = ANY(CAST(:skus AS text[]))""")
@@ -22,7 +23,7 @@ SELECT k.body_digest, o.* FROM idempotency_keys k JOIN orders o USING (order_id)
 WHERE k.customer_id = :customer_id AND k.key = :key""")
 
 # All that an order is, or nothing: a twin under way makes the claim wait, and then it is not claimed here.
-_PLACE = text(f"""
+_PLACE = Statement(f"""
 WITH claimed AS (
     INSERT INTO idempotency_keys (customer_id, key, body_digest, order_id)
     VALUES (:customer_id, :key, :body_digest, :order_id)
@@ -79,11 +80,13 @@ class Claim(NamedTuple):
 async def quote(connection: AsyncConnection, claim: Claim, skus: Collection[str]) -> dict[str, Money] | None:
     """Return the prices of these skus, as far as there are any; None: the claim's key stands for something already."""
     asked = {"customer_id": claim.customer_id, "key": claim.key, "skus": list(skus)}
-    rows = (await connection.execute(_QUOTE, asked)).all()
-    if rows[0].is_claimed:
+    rows = await _QUOTE.rows(connection, asked)
+    if rows[0]["is_claimed"]:
         return None
     return {
-        row.sku: Money(amount_minor=row.unit_price_minor, currency=row.currency) for row in rows if row.sku is not None
+        row["sku"]: Money(amount_minor=row["unit_price_minor"], currency=row["currency"])
+        for row in rows
+        if row["sku"] is not None
     }
 
 
@@ -106,7 +109,8 @@ async def place(connection: AsyncConnection, claim: Claim, order: OrderPlaced, t
         "quantities": [line.quantity for line in order.lines],
         "prices": [line.unit_price.amount_minor for line in order.lines],
     }
-    return bool((await connection.execute(_PLACE, {**claim._asdict(), **places, **told})).scalar_one())
+    ((is_placed,),) = await _PLACE.rows(connection, {**claim._asdict(), **places, **told})
+    return bool(is_placed)
 
 
 async def order(connection: AsyncConnection, order_id: UUID) -> Any:

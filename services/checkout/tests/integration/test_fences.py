@@ -12,6 +12,7 @@ from services.checkout.tests.integration.test_api import Opened, until_ready
 from services.checkout.tests.integration.wire import Wire, wire_to
 from sqlalchemy import text
 
+from chassis.statement import Statement
 from checkout import api, store
 from waybill.stack import Stack
 
@@ -26,10 +27,10 @@ CLAIM = """claimed AS (
 ANYHOW = "claimed AS (SELECT CAST(:order_id AS uuid) AS order_id)"
 
 
-def placing_with(claim: str) -> Any:
+def placing_with(claim: str) -> Statement:
     """Return the statement that places an order, with another way to its claim."""
-    assert CLAIM in store._PLACE.text, "the statement has changed: so must this"
-    return text(store._PLACE.text.replace(CLAIM, claim))
+    assert CLAIM in store._PLACE.named, "the statement has changed: so must this"
+    return Statement(store._PLACE.named.replace(CLAIM, claim))
 
 
 class Door(NamedTuple):
@@ -110,7 +111,7 @@ async def place_then_claim(connection: Any, claim: store.Claim, order: Any, told
         "quantities": [line.quantity for line in lines],
         "prices": [line.unit_price.amount_minor for line in lines],
     }
-    await connection.execute(placing_with(ANYHOW), places | told)
+    await placing_with(ANYHOW).rows(connection, places | told)
     claiming = text("INSERT INTO idempotency_keys VALUES (:customer_id, :key, :body_digest, :order_id)")
     await connection.execute(claiming, claim._asdict())
     return True

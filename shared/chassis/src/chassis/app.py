@@ -27,7 +27,10 @@ def create_app(settings: ServiceSettings, **parts: Any) -> FastAPI:
     """
     known = Parts(**parts)
     app = FastAPI(
-        title=settings.service, lifespan=lambda app: _lifespan(app, settings, known), openapi_url="/openapi.json"
+        title=settings.service,
+        lifespan=lambda app: _lifespan(app, settings, known),
+        openapi_url="/openapi.json",
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # the edge's own
     )
     problems.install(app)
     app.add_middleware(Edge, most_bytes=settings.http_most_bytes)

@@ -1,5 +1,6 @@
 """A service as a process: it serves until it is told to stop, or may not go on."""
 
+import gc
 import socket
 
 import uvicorn
@@ -26,6 +27,7 @@ def serve(app: FastAPI, settings: ServiceSettings) -> None:
         timeout_graceful_shutdown=1,
         timeout_keep_alive=75,
         server_header=False,
+        proxy_headers=False,  # nobody's address is asked for here
     )
     server = _Server(config)
     app.state.end = server.end
@@ -42,6 +44,11 @@ class _Server(uvicorn.Server):
     def end(self) -> None:
         """Stop, since this service may not do its work."""
         self.ended = self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        gc.collect()
+        gc.freeze()  # what was made by now stays: no collection need look at it again
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         app: FastAPI = self.config.app  # type: ignore[assignment]  # it was given one

@@ -7,7 +7,7 @@ from typing import Annotated, NamedTuple
 
 import jwt
 from fastapi import Request, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
+from fastapi.security import HTTPBearer, SecurityScopes
 
 from chassis.issuer import IssuerKeys
 from chassis.keys import FileKeys, Keys, KnownKeys
@@ -95,24 +95,39 @@ def _unauthorized(detail: str) -> Problem:
     return Problem(HTTPStatus.UNAUTHORIZED, "unauthorized", detail, headers=headers)
 
 
-Presented = Annotated[HTTPAuthorizationCredentials | None, Security(HTTPBearer(auto_error=False))]
+class Bearer(HTTPBearer):
+    """Who asks, by the bearer token of a request: one dependency, since each costs a request some 30 µs."""
+
+    def __init__(self) -> None:
+        super().__init__(scheme_name="HTTPBearer", auto_error=False)
+
+    async def __call__(self, request: Request, needed: SecurityScopes) -> Identity:  # type: ignore[override]  # more
+        """Return who asks. Problem 401 without a valid token, 403 without one of the scopes that the route names."""
+        presented = await super().__call__(request)
+        if presented is None:
+            raise _unauthorized("a bearer token is needed: `waybill token` makes one")
+        tokens: Tokens = request.app.state.tokens
+        found = await tokens.verify(presented.credentials)
+        if needed.scopes and not found.scopes & set(needed.scopes):
+            detail = f"the token lacks the scope {' or '.join(needed.scopes)}"
+            raise Problem(HTTPStatus.FORBIDDEN, "forbidden", detail)
+        return found
 
 
-async def identity(request: Request, needed: SecurityScopes, presented: Presented) -> Identity:
-    """Return who asks. Problem 401 without a valid token, 403 without one of the scopes that the route names."""
-    if presented is None:
-        raise _unauthorized("a bearer token is needed: `waybill token` makes one")
-    tokens: Tokens = request.app.state.tokens
-    found = await tokens.verify(presented.credentials)
-    if needed.scopes and not found.scopes & set(needed.scopes):
-        detail = f"the token lacks the scope {' or '.join(needed.scopes)}"
-        raise Problem(HTTPStatus.FORBIDDEN, "forbidden", detail)
-    return found
-
-
+identity = Bearer()
 Customer = Annotated[Identity, Security(identity, scopes=[ORDERS])]
 CustomerOrOperator = Annotated[Identity, Security(identity, scopes=[ORDERS, OPS_READ])]
 OperatorReads = Annotated[Identity, Security(identity, scopes=[OPS_READ])]
 OperatorWrites = Annotated[Identity, Security(identity, scopes=[OPS_WRITE])]
 
-__all__ = ["Customer", "CustomerOrOperator", "Identity", "OperatorReads", "OperatorWrites", "Tokens", "keys_of"]
+__all__ = [
+    "ORDERS",
+    "Bearer",
+    "Customer",
+    "CustomerOrOperator",
+    "Identity",
+    "OperatorReads",
+    "OperatorWrites",
+    "Tokens",
+    "keys_of",
+]

@@ -1,13 +1,13 @@
 """Traces: every request has a trace id; spans are recorded only where OTEL_TRACES_EXPORTER asks for them."""
 
 import os
-import secrets
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from random import getrandbits
 from typing import Any
 
 from opentelemetry import trace
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -44,19 +44,22 @@ def flush() -> None:
 def request_span(scope: MutableMapping[str, Any]) -> Iterator[None]:
     """Continue the caller's trace, or begin one, for as long as a request takes."""
     carrier = {key.decode(): value.decode("latin-1") for key, value in scope["headers"] if key in PROPAGATED}
-    context = _w3c.extract(carrier)
-    is_begun = trace.get_current_span(context).get_span_context().is_valid
-    if not is_begun and not isinstance(trace.get_tracer_provider(), TracerProvider):
-        context = _unrecorded()
-    with _tracer.start_as_current_span(f"{scope['method']} request", context, SpanKind.SERVER):
+    called = _w3c.extract(carrier) if carrier else Context()
+    if isinstance(trace.get_tracer_provider(), TracerProvider):
+        with _tracer.start_as_current_span(f"{scope['method']} request", called, SpanKind.SERVER):
+            yield
+        return
+    is_begun = trace.get_current_span(called).get_span_context().is_valid
+    token = attach(called if is_begun else _unrecorded())
+    try:
         yield
+    finally:
+        detach(token)
 
 
 def _unrecorded() -> Context:
     """Return a trace that nobody records: logs, problems and events still share its id."""
-    span = SpanContext(
-        secrets.randbits(128) or 1, secrets.randbits(64) or 1, is_remote=False, trace_flags=TraceFlags(0)
-    )
+    span = SpanContext(getrandbits(128) or 1, getrandbits(64) or 1, is_remote=False, trace_flags=TraceFlags(0))
     return trace.set_span_in_context(NonRecordingSpan(span), Context())
 
 

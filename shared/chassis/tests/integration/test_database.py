@@ -17,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from chassis import ServiceSettings, database
 from chassis.database import LONGEST_S, WAIT_S, Database
+from chassis.statement import Statement
 from exactly_once.transactions import AWAY, is_bug
 
 POOL = 3
@@ -24,8 +25,14 @@ SLACK_S = 1.0  # of a machine that has much to do
 ENDS_IN_503 = (*AWAY, DBAPIError, PostgresError)
 
 
-@pytest.fixture
-async def shop(postgres: str, tmp_path: Path) -> AsyncIterator[Database]:
+class Shop(Database):
+    """A database, and how it is asked: by the driver alone, or through SQLAlchemy."""
+
+    by_driver: bool
+
+
+@pytest.fixture(params=[False, True], ids=["SQLAlchemy", "the driver"])
+async def shop(postgres: str, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Shop]:
     url = make_url(postgres)
     password = tmp_path / "password"
     password.write_text(url.password or "")
@@ -39,17 +46,22 @@ async def shop(postgres: str, tmp_path: Path) -> AsyncIterator[Database]:
         postgres_password_file=password,
         postgres_pool=POOL,
     )
-    opened = Database(settings)
+    opened = Shop(settings)
+    opened.by_driver = request.param
     yield opened
     await opened.close()
 
 
-async def ask(shop: Database, statement: str = "SELECT pg_backend_pid()") -> int:
+async def ask(shop: Shop, statement: str = "SELECT pg_backend_pid()") -> int:
+    if shop.by_driver:
+        async with shop.statements() as connection:
+            ((answer,),) = await Statement(statement).rows(connection, {})
+            return int(answer)
     async with shop.transaction() as connection:
         return int((await connection.execute(text(statement))).scalar_one())
 
 
-async def refused_after(shop: Database, statement: str = "SELECT 1") -> float:
+async def refused_after(shop: Shop, statement: str = "SELECT 1") -> float:
     """Return after how many seconds a request was refused, in a way that is answered with 503."""
     began = time.monotonic()
     with pytest.raises(ENDS_IN_503) as refused:
@@ -73,7 +85,7 @@ def frozen(backend: int) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
-async def test_a_frozen_database_holds_no_request_for_long_and_serves_again_once_it_wakes(shop: Database) -> None:
+async def test_a_frozen_database_holds_no_request_for_long_and_serves_again_once_it_wakes(shop: Shop) -> None:
     backend = await ask(shop)
     under_way = [asyncio.create_task(refused_after(shop, "SELECT 1 FROM pg_sleep(0.3)")) for _ in range(POOL)]
     await asyncio.sleep(0.2)
@@ -86,14 +98,14 @@ async def test_a_frozen_database_holds_no_request_for_long_and_serves_again_once
     assert shop.engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # a queue pool's
 
 
-async def test_a_statement_that_takes_too_long_is_cut_and_its_neighbours_are_not(shop: Database) -> None:
+async def test_a_statement_that_takes_too_long_is_cut_and_its_neighbours_are_not(shop: Shop) -> None:
     slow, _ = await asyncio.gather(refused_after(shop, "SELECT 1 FROM pg_sleep(30)"), ask(shop))
     assert slow < LONGEST_S + SLACK_S
     assert await ask(shop, "SELECT 7") == 7
 
 
 async def test_who_finds_no_connection_in_time_is_refused_and_where_many_wait_at_once(
-    shop: Database, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "MOST_WAITING", 2)
     for _ in range(POOL):
@@ -111,7 +123,7 @@ async def test_who_finds_no_connection_in_time_is_refused_and_where_many_wait_at
     assert await ask(shop, "SELECT 7") == 7
 
 
-async def test_a_connection_that_the_server_closed_as_it_lay_idle_costs_no_request(shop: Database) -> None:
+async def test_a_connection_that_the_server_closed_as_it_lay_idle_costs_no_request(shop: Shop) -> None:
     backend = await ask(shop)
     process = psutil.Process(backend)
     process.terminate()
@@ -120,9 +132,19 @@ async def test_a_connection_that_the_server_closed_as_it_lay_idle_costs_no_reque
     assert await ask(shop) != backend
 
 
-async def test_a_row_that_is_taken_is_told_from_a_database_that_is_away(shop: Database) -> None:
+async def test_a_row_that_is_taken_is_told_from_a_database_that_is_away(shop: Shop) -> None:
     async with shop.transaction() as holder:
         await holder.execute(text("SELECT pg_advisory_xact_lock(1)"))
-        with pytest.raises(DBAPIError) as refused:
+        with pytest.raises((DBAPIError, PostgresError)) as refused:
             await ask(shop, "SELECT 1 FROM pg_advisory_xact_lock(1)")
-        assert getattr(refused.value.orig, "sqlstate", "") == "55P03"
+        assert getattr(getattr(refused.value, "orig", refused.value), "sqlstate", "") == "55P03"
+
+
+async def test_a_statement_knows_its_places_by_name_and_belongs_to_the_transaction_around_it(shop: Shop) -> None:
+    async with shop.transaction() as connection:
+        await connection.execute(text("CREATE TEMPORARY TABLE cups (name text) ON COMMIT DROP"))
+        adding = Statement("INSERT INTO cups VALUES (:name), (upper(:name)), (:other) RETURNING name")
+        rows = await adding.rows(connection, {"other": "b", "name": "a", "unused": 1})
+        assert [row["name"] for row in rows] == ["a", "A", "b"]
+        await connection.rollback()
+    assert await ask(shop, "SELECT count(*) FROM pg_class WHERE relname = 'cups'") == 0

@@ -1,5 +1,7 @@
 """Log files of bounded size: what grows too large is set aside once, and the older half is dropped."""
 
+import datetime as dt
+import json
 import os
 import shutil
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import IO
 
 LARGEST = 10 * 1024 * 1024
 OWNER_ONLY = 0o600
+LAST_BYTES = 64 << 10  # of a log, among which its writer's last words are
 
 
 def open_to_append(log: Path) -> IO[bytes]:
@@ -32,3 +35,21 @@ def bound(log: Path, largest: int = LARGEST) -> bool:
         shutil.copyfileobj(grown, kept)
     os.truncate(log, 0)
     return True
+
+
+def last_words(log: Path, since: float) -> str | None:
+    """Return the reason that our own programs give before they end, if that was after `since` (a Unix time)."""
+    for line in reversed(_end_of(log).splitlines()):
+        try:
+            said = json.loads(line)
+            if said["level"] == "error" and dt.datetime.fromisoformat(said["timestamp"]).timestamp() >= since:
+                return str(said["why"])
+        except (ValueError, LookupError, TypeError):  # no line of JSON, or one that gives no reason
+            continue
+    return None
+
+
+def _end_of(log: Path) -> str:
+    with log.open("rb") as written:
+        written.seek(max(0, log.stat().st_size - LAST_BYTES))
+        return written.read().decode(errors="replace")

@@ -59,13 +59,17 @@ class Runner:
                 self._condition, self._why = "stopped", "stopped by name"
                 await self._pause(LOOK_EVERY_S)
                 continue
-            began = time.monotonic()
+            began, born = time.monotonic(), time.time()
             code = await self._live()
             if self._ending.is_set() or self._marker.exists():
                 continue
             self.deaths += 1
             wait_s = FIRST_RESTART_S if time.monotonic() - began > STABLE_AFTER_S else wait_s
-            self._condition, self._why = "restarting", f"it ended with {code}; see {self._log}"
+            why = logfile.last_words(self._log, born)
+            self._condition, self._why = (
+                "restarting",
+                f"it ended with {code}{f': {why}' if why else ''}; see {self._log}",
+            )
             await self._pause(wait_s)
             wait_s = min(wait_s * 2, LONGEST_RESTART_S)
 
