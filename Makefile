@@ -65,7 +65,7 @@ nightly: setup ## what takes minutes: a crash at every point, and the like
 	$(BIN)/python infra/checks/mutants.py
 
 bench: setup ## what things cost, beside what they are compared with
-	$(BIN)/python infra/benchmarks/placing.py
+	$(BIN)/python infra/benchmarks/bench.py --write
 
 up: setup ## start the stack
 	$(BIN)/waybill up
