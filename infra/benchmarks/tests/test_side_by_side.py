@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 from bench import PAGE, PARTS, write
+from hops_peers import PEERS, Absent, java_program
 from hops_records import PARCELS, cents, weighed
 from hops_witness import verdict
 from lane import priced
@@ -95,9 +96,13 @@ def test_the_witness_and_the_competitors_agree_on_prices() -> None:
         assert priced(weighed(number))["cents"] == cents(number)
 
 
-def test_the_benchmark_of_peers_names_no_package_without_a_hash() -> None:
-    from hops_peers import PEERS  # noqa: PLC0415  # it is about files
+def test_without_a_jdk_kafka_streams_is_absent_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(Absent, match="no javac"):
+        java_program()
 
+
+def test_the_peers_environments_have_no_package_without_a_hash() -> None:
     for lock in PEERS.glob("*.lock"):
         text = lock.read_text()
         pinned = re.findall(r"^\S+==\S+", text, re.MULTILINE)
