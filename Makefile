@@ -71,7 +71,7 @@ nightly: setup ## what takes minutes: a crash at every point, and the like; with
 	if $(BIN)/python -m waybill.compose.images; then $(MAKE) test-containers ON_CONTAINERS="$(OF_ANY_STACK)"; fi
 
 bench: setup ## what things cost, beside what they are compared with
-	$(BIN)/python infra/benchmarks/placing.py
+	$(BIN)/python infra/benchmarks/bench.py --write
 
 up: setup ## start the stack
 	$(BIN)/waybill up

@@ -1,15 +1,12 @@
 """What accepting an order costs: checkout's POST beside FastAPI with one insert, in one run, in turns.
 
-Prints a table: the CPU that a request takes in the server and in PostgreSQL, and how long its answer took at a steady
-rate, in an open loop: from the moment that it was due.
+Tells the CPU that a request takes in the server and in PostgreSQL, and how long its answer took at a steady rate, in an
+open loop: from the moment that it was due.
 """
 
-import argparse
 import asyncio
 import json
 import os
-import platform
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -17,6 +14,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
@@ -25,13 +23,14 @@ import aiohttp
 import jwt
 import psutil
 from cryptography.hazmat.primitives.asymmetric import ec
-from sqlalchemy import URL, make_url, text
+from side_by_side import Table, backends_s, compared, cpu_s, in_turns, medians
+from sqlalchemy import URL, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from chassis.migrate import MigrationSettings, migrate
 from exactly_once.testing import empty_database
 from waybill.latency import percentiles_ms
-from waybill.testing import free_base_port, postgres_alone
+from waybill.testing import free_base_port
 
 CUSTOMERS = 200
 CONNECTIONS = 64
@@ -61,42 +60,26 @@ class Server(NamedTuple):
     url: str
 
 
-def main() -> None:
-    """Run what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rate", type=float, default=200, help="requests a second (200)")
-    parser.add_argument("--seconds", type=float, default=10, help="of each round (10)")
-    parser.add_argument("--rounds", type=int, default=5, help="of which the medians are taken, behind a first one (5)")
-    asked = parser.parse_args()
-    load = Load(asked.rate, asked.seconds)
-    print(f"{psutil.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}")
-    print(f"{load.rate:g} requests/s for {load.seconds:g} s, {asked.rounds} rounds in turns, medians\n")
+async def compare(server: URL, load: Load, rounds: int) -> Table:
+    """Offer the load to each server in turns; `server` is a PostgreSQL with nothing else to do."""
     with ExitStack() as opened:
-        folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
-        address = opened.enter_context(postgres_alone())
-        asyncio.run(compare(make_url(address), folder, load, asked.rounds))
-
-
-async def compare(server: URL, folder: Path, load: Load, rounds: int) -> None:
-    """Offer the load to each server in turns, and print the medians."""
-    customers = signed(folder)
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in SERVERS}
-    async with empty_database(server, DATABASE) as url:
-        environment = await prepared(url, folder)
-        with ExitStack() as opened:
-            servers = {name: opened.enter_context(running(name, environment)) for name in SERVERS}
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="waybill-bench-")))
+        customers = signed(folder)
+        async with empty_database(server, DATABASE) as url:
+            environment = await prepared(url, folder)
+            base = free_base_port()
+            ports = {name: base + place for place, name in enumerate(SERVERS)}
+            servers = {name: opened.enter_context(running(name, port, environment)) for name, port in ports.items()}
             for each in servers.values():
                 await answering(each.url)
-            for number in range(1 + rounds):
-                for name, each in servers.items():
-                    measured = await measure(each, customers, load)
-                    if number:
-                        found[name].append(measured)
-    columns = list(found["bare"][0])
-    print("| | " + " | ".join(columns) + " |\n" + "|---" * (1 + len(columns)) + "|")
-    for name, runs in found.items():
-        medians = (f"{statistics.median(run.get(column, 0.0) for run in runs):.2f}" for column in columns)
-        print(f"| {name} | " + " | ".join(medians) + " |")
+            measures = {name: partial(measure, each, customers, load) for name, each in servers.items()}
+            found = await in_turns(measures, rounds)
+    told = (
+        f"{load.rate:g} requests/s for {load.seconds:g} s a round, in an open loop, {rounds} rounds in turns behind a"
+        " warm-up; milliseconds of CPU for a request, and from the moment that it was due to its answer; medians."
+    )
+    rows = {name: medians(runs) for name, runs in found.items()}
+    return Table("placing", "Accepting an order", told, compared(rows, "CPU ms", "bare"))
 
 
 async def prepared(url: URL, folder: Path) -> dict[str, str]:
@@ -125,10 +108,14 @@ def signed(folder: Path) -> list[Headers]:
 
 
 @contextmanager
-def running(name: str, environment: dict[str, str]) -> Iterator[Server]:
+def running(name: str, port: int, environment: dict[str, str]) -> Iterator[Server]:
     """Run a server for the length of the block."""
+<<<<<<< HEAD
     port = free_base_port()
     own = {"WAYBILL_SERVICE": name, "WAYBILL_HTTP_PORT": str(port), "WAYBILL_LOG_LEVEL": "error"}
+=======
+    own = {"WAYBILL_SERVICE": name, "WAYBILL_HTTP_PORT": str(port)}
+>>>>>>> peers
     program = Path(__file__).with_name("placing_server.py")
     process = subprocess.Popen([sys.executable, program, name], env=os.environ | environment | own)
     try:
@@ -153,23 +140,11 @@ async def answering(url: str) -> None:
 
 async def measure(server: Server, customers: list[Headers], load: Load) -> dict[str, float]:
     """Offer a load; return milliseconds of CPU for a request, percentiles of the latency, and what was refused."""
-    before = cpu_s(server.process), backends_s()
+    before = cpu_s(server.process), backends_s(DATABASE)
     took, refused = await offer(server.url, customers, load)
-    spent = cpu_s(server.process) - before[0], backends_s() - before[1]
+    spent = cpu_s(server.process) - before[0], backends_s(DATABASE) - before[1]
     server_ms, postgres_ms = (each * 1000 / (len(took) + refused) for each in spent)
     return {"CPU ms": server_ms, "PostgreSQL's CPU ms": postgres_ms, "refused": refused} | percentiles_ms(took)
-
-
-def cpu_s(process: psutil.Process) -> float:
-    """Return the CPU time that a process has used."""
-    used = process.cpu_times()
-    return float(used.user + used.system)
-
-
-def backends_s() -> float:
-    """Return the CPU time that PostgreSQL's connections to the database have used."""
-    titles = ((each, " ".join(each.info["cmdline"] or ())) for each in psutil.process_iter(["cmdline"]))
-    return sum(cpu_s(each) for each, title in titles if title.startswith("postgres:") and f" {DATABASE} " in title)
 
 
 async def offer(url: str, customers: list[Headers], load: Load) -> tuple[list[float], int]:
@@ -191,7 +166,3 @@ async def offer(url: str, customers: list[Headers], load: Load) -> tuple[list[fl
             await asyncio.sleep(due - time.monotonic())
             group.create_task(send(number, due))
     return took, total - len(took)
-
-
-if __name__ == "__main__":
-    main()

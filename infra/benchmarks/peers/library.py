@@ -1,0 +1,37 @@
+"""The library's loop as the services run it: claims, positions and outputs in PostgreSQL, then one Kafka transaction.
+
+It commits at its own pace: at most 2,000 records a transaction, with a rest of four times what the last one took.
+"""
+
+import asyncio
+import signal
+from pathlib import Path
+
+import structlog
+import uvloop
+from hops_records import ParcelWeighed, PostagePriced, Schemas
+from lane import Lane
+from processors import stateful, stateless
+from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from exactly_once import Codec, KafkaSettings, Loop
+
+
+async def main() -> None:
+    """Run as the lane says, until SIGTERM."""
+    lane = Lane.told()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory())
+    engine = create_async_engine(make_url(lane.postgres), connect_args={"server_settings": {"jit": "off"}})
+    codec = await Codec.open(Schemas(), "/bench", emits=[PostagePriced], handles=[ParcelWeighed], prefix="")
+    prefix = lane.input.removesuffix(ParcelWeighed.topic)
+    kafka = KafkaSettings(lane.bootstrap, lane.user, Path(lane.password_file), Path(lane.ca_file), prefix)
+    processor = (stateful if lane.keeps_state else stateless)(lane.group.removeprefix(prefix))
+    loop = Loop(processor, engine=engine, kafka=kafka, codec=codec)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: asyncio.create_task(loop.stop()))
+    await loop.run()
+    await engine.dispose()
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

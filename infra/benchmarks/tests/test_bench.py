@@ -1,0 +1,51 @@
+"""The benchmarks run, on little: every row is there, or says why not, and no exactly-once competitor lies."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hops_competitors import COMPETITORS, WITH_STATE
+from storing import WAYS
+
+BENCH = Path(__file__).parents[1] / "bench.py"
+FAULTS = ("lost", "doubled", "wrong")
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict[str, Any]:
+    done = subprocess.run([sys.executable, BENCH, "--quick", "--json"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3_000:]
+    found: dict[str, Any] = json.loads(done.stdout)["tables"]
+    return found
+
+
+pytestmark = pytest.mark.integration
+
+
+def test_orders_are_accepted_by_both_servers(tables: dict[str, Any]) -> None:
+    rows = tables["placing"]["rows"]
+    assert rows.keys() == {"checkout", "bare"}
+    assert [row["refused"] for row in rows.values()] == [0, 0]
+
+
+@pytest.mark.parametrize("name", ["throughput", "latency"])
+def test_every_competitor_has_a_row_or_a_reason(tables: dict[str, Any], name: str) -> None:
+    told = " ".join(tables["throughput"]["notes"])
+    missing = [each.name for each in COMPETITORS if each.name not in tables[name]["rows"]]
+    assert [each for each in missing if f"{each} is not in the table" not in told] == []
+    assert {"library", "by hand"} <= tables[name]["rows"].keys()
+
+
+def test_nobody_loses_doubles_or_miscounts(tables: dict[str, Any]) -> None:
+    for name in ("throughput", "latency"):
+        for who, row in tables[name]["rows"].items():
+            assert [row.get(fault, 0) for fault in FAULTS] == [0, 0, 0], (name, who)
+
+
+def test_every_way_to_store_has_a_row(tables: dict[str, Any]) -> None:
+    rows = tables["storing"]["rows"]
+    assert rows.keys() == {*WAYS, *(each.name for each in WITH_STATE)}
+    assert all(row["records/s"] > 0 for row in rows.values())
