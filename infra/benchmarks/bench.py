@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import hops
 import placing
+import whole_saga
 from hops_cluster import Cluster, a_cluster
 from hops_competitors import COMPETITORS, WITH_STATE
 from side_by_side import Table, machine
@@ -26,7 +27,8 @@ from waybill.output import progress
 from waybill.testing import postgres_alone
 
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
-PARTS = ("placing", "throughput", "latency", "storing")
+ON_A_CLUSTER = {"throughput", "latency", "storing"}
+PARTS = ("placing", "throughput", "latency", "storing", "saga")
 
 
 class Effort(NamedTuple):
@@ -36,6 +38,7 @@ class Effort(NamedTuple):
     placing_rounds: int
     hops: hops.Effort
     brokers: int
+    saga: whole_saga.Effort
 
 
 FULL = Effort(
@@ -43,12 +46,14 @@ FULL = Effort(
     placing_rounds=3,
     hops=hops.Effort(rounds=3, records=40_000, rate=200, seconds=10),
     brokers=3,
+    saga=whole_saga.FULL,
 )
 QUICK = Effort(
     placing=placing.Load(rate=20, seconds=1),
     placing_rounds=1,
     hops=hops.Effort(rounds=1, records=600, rate=50, seconds=1),
     brokers=1,
+    saga=whole_saga.QUICK,
 )
 
 
@@ -57,9 +62,11 @@ def measure(parts: set[str], effort: Effort, done: Callable[[Table], None]) -> N
     if "placing" in parts:
         with postgres_alone() as server:
             done(asyncio.run(placing.compare(make_url(server), effort.placing, effort.placing_rounds)))
-    if parts - {"placing"}:
+    if parts & ON_A_CLUSTER:
         with a_cluster(effort.brokers) as cluster:
             asyncio.run(on_a_cluster(cluster, parts, effort.hops, done))
+    if "saga" in parts:
+        done(whole_saga.measure(effort.saga))
 
 
 async def on_a_cluster(cluster: Cluster, parts: set[str], effort: hops.Effort, done: Callable[[Table], None]) -> None:

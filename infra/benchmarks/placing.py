@@ -110,12 +110,7 @@ def signed(folder: Path) -> list[Headers]:
 @contextmanager
 def running(name: str, port: int, environment: dict[str, str]) -> Iterator[Server]:
     """Run a server for the length of the block."""
-<<<<<<< HEAD
-    port = free_base_port()
     own = {"WAYBILL_SERVICE": name, "WAYBILL_HTTP_PORT": str(port), "WAYBILL_LOG_LEVEL": "error"}
-=======
-    own = {"WAYBILL_SERVICE": name, "WAYBILL_HTTP_PORT": str(port)}
->>>>>>> peers
     program = Path(__file__).with_name("placing_server.py")
     process = subprocess.Popen([sys.executable, program, name], env=os.environ | environment | own)
     try:

@@ -49,3 +49,9 @@ def test_every_way_to_store_has_a_row(tables: dict[str, Any]) -> None:
     rows = tables["storing"]["rows"]
     assert rows.keys() == {*WAYS, *(each.name for each in WITH_STATE)}
     assert all(row["records/s"] > 0 for row in rows.values())
+
+
+def test_the_whole_saga_ends_every_order_that_it_took(tables: dict[str, Any]) -> None:
+    (row,) = tables["saga"]["rows"].values()
+    assert (row["accepted"], row["refused"], row["never ended"], row["violations"]) == (20, 0, 0, 0)
+    assert row["shipped p99"] > 0

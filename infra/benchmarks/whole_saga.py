@@ -1,0 +1,127 @@
+"""What the whole shop does under loads that come as they come: from a quiet evening to five times the holiday.
+
+Each load is `waybill load` on one stack of its own, with the audit behind it; a row is what it printed.
+"""
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from side_by_side import Figures, Table
+
+from waybill.driver import Waybill
+from waybill.output import progress
+from waybill.testing import forget, free_base_port
+
+BROKERS = "kafka-"
+POSTGRES = "postgres"
+
+
+class Load(NamedTuple):
+    """Orders a second, for so many seconds, behind a ramp and a warm-up; offered by so many processes."""
+
+    rate: float
+    seconds: float
+    ramp_s: float
+    warm_up_s: float
+    processes: int
+
+
+class Effort(NamedTuple):
+    """The loads by name, in the order in which one stack bears them."""
+
+    loads: dict[str, Load]
+    brokers: int
+
+
+FULL = Effort(
+    {
+        "a quiet evening": Load(20, 60, ramp_s=0, warm_up_s=60, processes=1),
+        "the classic holiday": Load(10_000 / 60, 600, ramp_s=20, warm_up_s=10, processes=1),
+        "more than it can bear": Load(450, 60, ramp_s=20, warm_up_s=10, processes=2),
+        "50,000 in a minute": Load(50_000 / 60, 60, ramp_s=0, warm_up_s=0, processes=2),
+    },
+    brokers=3,
+)
+QUICK = Effort({"a few": Load(10, 2, ramp_s=1, warm_up_s=0, processes=2)}, brokers=1)
+
+
+def measure(effort: Effort) -> Table:
+    """Have a shop of its own bear each load; return what was accepted, how long it took, and what an order cost."""
+    with _a_shop(effort.brokers) as shop:
+        found = {name: _bear(shop, name, load) for name, load in effort.loads.items()}
+    told = (
+        f"`waybill load` on a stack with {effort.brokers} broker(s), one process of each service; all of it, and the"
+        " processes that offer, on this machine. Milliseconds from the moment that an order was due to its 202, and"
+        " from its 202 until its shipment was visible; CPU in milliseconds an order, of everything but what offers."
+        " Violations: what the audit found."
+    )
+    notes = [f"{name}: {_told(load)}" for name, load in effort.loads.items()]
+    return Table("saga", "The whole saga", told, {name: _figures(data) for name, data in found.items()}, notes)
+
+
+def _told(load: Load) -> str:
+    before = f", behind a ramp of {load.ramp_s:g} s and {load.warm_up_s:g} s at the full rate"
+    return f"{load.rate:,.0f} orders/s for {load.seconds:g} s" + (before if load.ramp_s or load.warm_up_s else "")
+
+
+@contextmanager
+def _a_shop(brokers: int) -> Iterator[Waybill]:
+    with tempfile.TemporaryDirectory(prefix="waybill-bench-") as folder:
+        shop = Waybill(Path(folder) / "home", free_base_port(), WAYBILL_JIT="full")
+        try:
+            started = shop("up", "--brokers", str(brokers))
+            if started.code:
+                raise RuntimeError(started.err)
+            yield shop
+        finally:
+            shop("down")
+            forget(shop.home)
+
+
+def _bear(shop: Waybill, name: str, load: Load) -> dict[str, Any]:
+    progress(f"the saga: {name}, {_told(load)}")
+    words = {
+        "--rate": load.rate,
+        "--duration": load.seconds,
+        "--ramp": load.ramp_s,
+        "--warm-up": load.warm_up_s,
+        "--processes": load.processes,
+    }
+    command = [str(shop.executable), "load", "--json", *(str(word) for pair in words.items() for word in pair)]
+    ended = subprocess.run(command, env=shop.environment, stdout=subprocess.PIPE, text=True, check=False)
+    if not ended.stdout:
+        raise RuntimeError(f"waybill load ended with {ended.returncode}")
+    data: dict[str, Any] = json.loads(ended.stdout)
+    return data
+
+
+def _figures(data: dict[str, Any]) -> Figures:
+    """Return a row of what `waybill load --json` printed."""
+    cpu, accept, ship = data["cpu_ms_per_order"], data["accept_ms"], data["ship_ms"]
+    brokers = sum(spent for name, spent in cpu.items() if name.startswith(BROKERS))
+    return {
+        "offered/s": data["rate"],
+        "accepted": data["accepted"],
+        "refused": data["refused"],
+        "of them without Retry-After": data["refused_without_retry_after"],
+        "never ended": data["unsettled"],
+        "shipped/s": data["shipped_per_s"],
+        "202 p50": accept.get("p50", 0.0),
+        "202 p99": accept.get("p99", 0.0),
+        "202 p99.9": accept.get("p99_9", 0.0),
+        "shipped p50": ship.get("p50", 0.0),
+        "shipped p99": ship.get("p99", 0.0),
+        "shipped p99.9": ship.get("p99_9", 0.0),
+        "drained after s": data["drained_s"],
+        "CPU, all": sum(cpu.values()),
+        "checkout": cpu.get("checkout-1", 0.0),
+        "brokers": brokers,
+        "PostgreSQL": cpu.get(POSTGRES, 0.0),
+        "MiB, all": sum(data["memory_mib"].values()),
+        "violations": sum(each["ok"] is False for each in data["audit"]["invariants"]),
+    }
