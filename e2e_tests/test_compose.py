@@ -197,11 +197,14 @@ def test_what_the_view_of_kafka_is_given_reads_and_may_change_nothing(waybill: C
 def test_k6_places_orders_with_the_profile_of_load(waybill: Compose) -> None:
     if why := missing(ROOT, [waybill.image("load")]):
         pytest.skip(why)
+    before = waybill("audit", "--json").data["orders"]
     rate = ("--env", "RATE=20", "--env", "DURATION=5s", "--env", "RAMP=1s")
     said = waybill.docker("compose", "--profile", "load", "run", "--rm", "--no-TTY", *rate, "load")
     (placed,) = re.findall(r"iterations\.*: (\d+)", said)
     assert int(placed) in range(108, 113)  # 10 of the rise, 100 of the steady load
-    assert waybill("audit").code == 0
+    audit = waybill("audit", "--json")
+    assert audit.code == 0, audit.out
+    assert audit.data["orders"] - before == int(placed) + 1  # the first one tries whether the product is known
 
 
 def test_the_key_that_signs_tokens_is_changed_for_the_containers_too(waybill: Compose) -> None:
