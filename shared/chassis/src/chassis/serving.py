@@ -5,7 +5,7 @@ import socket
 import uvicorn
 from fastapi import FastAPI
 
-from chassis import logs, tracing
+from chassis import collecting, logs, tracing
 from chassis.settings import ServiceSettings
 
 STARTUP_FAILED = 3
@@ -28,6 +28,7 @@ def serve(app: FastAPI, settings: ServiceSettings) -> None:
         server_header=False,
     )
     server = _Server(config)
+    collecting.settle()
     app.state.end = server.end
     server.run()
     if not server.started or server.ended:
