@@ -73,13 +73,13 @@ async def compare(server: URL, load: Load, rounds: int) -> Table:
             for each in servers.values():
                 await answering(each.url)
             measures = {name: partial(measure, each, customers, load) for name, each in servers.items()}
-            found = await in_turns(measures, rounds, notes := list[str]())
+            found = await in_turns(measures, rounds)
     told = (
         f"{load.rate:g} requests/s for {load.seconds:g} s a round, in an open loop, {rounds} rounds in turns behind a"
         " warm-up; milliseconds of CPU for a request, and from the moment that it was due to its answer; medians."
     )
     rows = {name: medians(runs) for name, runs in found.items()}
-    return Table("placing", "Accepting an order", told, compared(rows, "CPU ms", "bare"), notes)
+    return Table("placing", "Accepting an order", told, compared(rows, "CPU ms", "bare"))
 
 
 async def prepared(url: URL, folder: Path) -> dict[str, str]:

@@ -54,10 +54,12 @@ def machine() -> str:
     )
 
 
-async def in_turns(measures: Mapping[str, Measure], rounds: int, notes: list[str]) -> dict[str, list[Figures]]:
+async def in_turns(
+    measures: Mapping[str, Measure], rounds: int, notes: list[str] | None = None
+) -> dict[str, list[Figures]]:
     """Measure each once a round, behind a first round that warms up; another one begins each round.
 
-    Who gives up has no turn any more and no figures, but a note.
+    Who gives up has no turn any more and no figures, but a note; where nobody takes notes, it ends everything.
     """
     names, found = list(measures), {name: list[Figures]() for name in measures}
     for number in range(1 + rounds):
@@ -66,6 +68,8 @@ async def in_turns(measures: Mapping[str, Measure], rounds: int, notes: list[str
             try:
                 figures = await measures[name]()
             except GaveUp as error:
+                if notes is None:
+                    raise
                 notes.append(f"{name} is not in the table: {error}")
                 del found[name]
             else:
