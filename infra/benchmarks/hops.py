@@ -20,7 +20,7 @@ from hops_competitors import COMMIT_S, HAND, Competitor, Running, lane, running
 from hops_peers import Absent
 from hops_witness import Reader, Writer, verdict, wait_until_committed
 from processors import ACCOUNTS
-from side_by_side import MICROSECONDS, Figures, Table, backends_s, compared, cpu_s, in_turns, medians, sums
+from side_by_side import MICROSECONDS, Figures, GaveUp, Table, backends_s, compared, cpu_s, in_turns, medians, sums
 from sqlalchemy import URL, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -28,6 +28,7 @@ from exactly_once.tables import create_tables
 from exactly_once.testing import empty_database
 from waybill.groups import GroupOffsets
 from waybill.latency import percentiles_ms
+from waybill.output import progress
 
 LATE_S = 15.0
 FAULTS = ("lost", "doubled", "wrong")
@@ -105,10 +106,10 @@ def _lane(cluster: Cluster, competitor: Competitor, command: list[str], url: URL
         yield Lane(runs, Writer(cluster, told["input"]), reader, group, told["input"], competitor.lane)
 
 
-async def throughput(cluster: Cluster, started: dict[str, Lane], effort: Effort, notes: Sequence[str] = ()) -> Table:
+async def throughput(cluster: Cluster, started: dict[str, Lane], effort: Effort, notes: list[str]) -> Table:
     """Give everybody a backlog in turns; return how fast it was, what it cost, and what came of it."""
     measures = {name: partial(at_full_load, cluster, each, effort.records) for name, each in started.items()}
-    found = await in_turns(measures, effort.rounds)
+    found = await in_turns(measures, effort.rounds, notes)
     rows = {name: medians(runs) | _faults(runs) for name, runs in found.items()}
     told = (
         f"{effort.records:,} records of some 200 bytes a round, {effort.rounds} rounds in turns behind a warm-up;"
@@ -134,7 +135,8 @@ def _at_full_load(cluster: Cluster, competes: Lane, records: int) -> Figures:
     try:
         ended_at = wait_until_committed(competes.group, competes.input, backlog.ends, competes.runs.alive)
     except TimeoutError as error:
-        raise RuntimeError(f"{error}; its log ends with: {competes.runs.log.read_text()[-1_500:]}") from error
+        progress(competes.runs.log.read_text()[-2_000:])
+        raise GaveUp(str(error)) from error
     spent = [behind - then for then, behind in zip(before, _cpu_s(cluster, competes), strict=True)]
     own, brokers, postgres = (each * MICROSECONDS / records for each in spent)
     figures = {"records/s": records / (ended_at - backlog.visible_at), "own CPU µs": own, "brokers' CPU µs": brokers}
@@ -148,16 +150,19 @@ def _cpu_s(cluster: Cluster, competes: Lane) -> tuple[float, float, float]:
 async def latency(started: dict[str, Lane], effort: Effort) -> Table:
     """Offer everybody a steady load in turns; return how long outputs took to be visible."""
     measures = {name: partial(asyncio.to_thread, _at_a_steady_rate, each, effort) for name, each in started.items()}
-    found = await in_turns(measures, effort.rounds)
+    notes = list[str]()
+    found = await in_turns(measures, effort.rounds, notes)
     rows = {name: medians(runs) | _faults(runs) for name, runs in found.items()}
     told = (
         f"{effort.rate:g} records/s for {effort.seconds:g} s a round, {effort.rounds} rounds in turns behind a warm-up;"
         " milliseconds from the moment that a record was due until a read_committed reader had its output; medians."
     )
-    return Table("latency", "A hop at a steady rate", told, compared(rows, "p50", HAND.name))
+    return Table("latency", "A hop at a steady rate", told, compared(rows, "p50", HAND.name), notes)
 
 
 def _at_a_steady_rate(competes: Lane, effort: Effort) -> Figures:
+    if not competes.runs.alive():
+        raise GaveUp("it has ended")
     numbers, ready = competes.numbers(round(effort.rate * effort.seconds)), threading.Event()
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(competes.reader.arrivals, len(numbers), effort.seconds + LATE_S, ready)

@@ -65,6 +65,7 @@ LIBRARY = Competitor("library", ours("library"))
 COMPETITORS = [
     HAND,
     LIBRARY,
+    Competitor("library's Kafka half", ours("kafka_half")),
     Competitor("Kafka Streams", java_program),
     Competitor("Quix Streams", lambda: python_program("quix")),
     Competitor("FastStream, at least once", lambda: python_program("fast_stream")),

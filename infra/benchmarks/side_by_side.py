@@ -13,6 +13,10 @@ Measure = Callable[[], Awaitable[Figures]]
 MICROSECONDS = 1_000_000
 
 
+class GaveUp(Exception):
+    """What was to be measured does not do its work; says why."""
+
+
 @dataclass(frozen=True)
 class Table:
     """Figures of things that were measured in turns: a row for each, with the same columns."""
@@ -50,15 +54,26 @@ def machine() -> str:
     )
 
 
-async def in_turns(measures: Mapping[str, Measure], rounds: int) -> dict[str, list[Figures]]:
-    """Measure each once a round, behind a first round that warms up; another one begins each round."""
+async def in_turns(
+    measures: Mapping[str, Measure], rounds: int, notes: list[str] | None = None
+) -> dict[str, list[Figures]]:
+    """Measure each once a round, behind a first round that warms up; another one begins each round.
+
+    Who gives up has no turn any more and no figures, but a note; where nobody takes notes, it ends everything.
+    """
     names, found = list(measures), {name: list[Figures]() for name in measures}
     for number in range(1 + rounds):
         first = number % max(1, len(names))
-        for name in (*names[first:], *names[:first]):
-            figures = await measures[name]()
-            if number:
-                found[name].append(figures)
+        for name in [each for each in (*names[first:], *names[:first]) if each in found]:
+            try:
+                figures = await measures[name]()
+            except GaveUp as error:
+                if notes is None:
+                    raise
+                notes.append(f"{name} is not in the table: {error}")
+                del found[name]
+            else:
+                found[name] += [figures] if number else []
     return found
 
 

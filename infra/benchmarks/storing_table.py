@@ -25,7 +25,10 @@ async def storing(cluster: Cluster, started: dict[str, Lane], effort: Effort) ->
             measures[name] = partial(store.measure, round(effort.records * SHARES.get(name, 1.0)))
         for name, lane in started.items():
             measures[name] = partial(at_full_load, cluster, lane, effort.records)
-        found = await in_turns(measures, effort.rounds)
+        notes = [
+            "The inbox loses a batch's outputs when it dies between PostgreSQL's commit and their acknowledgement."
+        ]
+        found = await in_turns(measures, effort.rounds, notes)
     rows = compared({name: medians(runs) for name, runs in found.items()}, "records/s", CEILING)
     shares = ", ".join(f"{name}: {share:.0%} of them" for name, share in SHARES.items())
     told = (
@@ -33,5 +36,4 @@ async def storing(cluster: Cluster, started: dict[str, Lane], effort: Effort) ->
         f" {effort.rounds} rounds in turns behind a warm-up; medians. The first three write events that are decoded"
         " already, and know no Kafka."
     )
-    notes = ["The inbox loses a batch's outputs when it dies between PostgreSQL's commit and their acknowledgement."]
     return Table("storing", "A hop with claims, state and outputs in PostgreSQL", told, rows, notes)

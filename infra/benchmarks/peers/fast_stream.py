@@ -18,7 +18,7 @@ async def main() -> None:
     trusted = ssl.create_default_context(cafile=lane.ca_file)
     security = SASLScram512(username=lane.user, password=lane.password, ssl_context=trusted, use_ssl=True)
     broker = KafkaBroker(
-        lane.bootstrap,
+        lane.bootstrap.split(","),
         security=security,
         acks="all",
         enable_idempotence=True,

@@ -15,6 +15,7 @@ from processors import stateful, stateless
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from chassis.collecting import settle
 from exactly_once import Codec, KafkaSettings, Loop
 
 
@@ -29,6 +30,7 @@ async def main() -> None:
     processor = (stateful if lane.keeps_state else stateless)(lane.group.removeprefix(prefix))
     loop = Loop(processor, engine=engine, kafka=kafka, codec=codec)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: asyncio.create_task(loop.stop()))
+    settle()
     await loop.run()
     await engine.dispose()
 

@@ -1,4 +1,5 @@
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from hops_peers import PEERS, Absent, java_program
 from hops_records import PARCELS, cents, weighed
 from hops_witness import verdict
 from lane import priced
-from side_by_side import Figures, Table, compared, in_turns, medians
+from side_by_side import Figures, GaveUp, Table, compared, in_turns, medians
 
 
 async def order_of_turns(names: str, rounds: int) -> tuple[str, dict[str, list[Figures]]]:
@@ -17,7 +18,7 @@ async def order_of_turns(names: str, rounds: int) -> tuple[str, dict[str, list[F
         seen.append(name)
         return {"turn": len(seen)}
 
-    found = await in_turns({name: lambda name=name: measure(name) for name in names}, rounds)  # type: ignore[misc]
+    found = await in_turns({name: partial(measure, name) for name in names}, rounds, [])
     return "".join(seen), found
 
 
@@ -29,6 +30,22 @@ async def test_each_has_its_turn_once_a_round_and_another_one_begins_each_round(
 async def test_what_the_warm_up_measured_is_forgotten() -> None:
     _, found = await order_of_turns("ab", rounds=2)
     assert found == {"a": [{"turn": 4}, {"turn": 5}], "b": [{"turn": 3}, {"turn": 6}]}
+
+
+async def test_who_gives_up_has_no_more_turns_and_a_note() -> None:
+    turns = list[str]()
+
+    async def measure(name: str) -> Figures:
+        turns.append(name)
+        if turns == ["a", "b", "b"]:
+            raise GaveUp("it is tired")
+        return {"turn": len(turns)}
+
+    notes = list[str]()
+    found = await in_turns({name: partial(measure, name) for name in "ab"}, 2, notes)
+    assert "".join(turns) == "abbaa"
+    assert found == {"a": [{"turn": 4}, {"turn": 5}]}
+    assert notes == ["b is not in the table: it is tired"]
 
 
 def test_the_median_of_a_figure_that_a_run_lacks_counts_as_nothing() -> None:

