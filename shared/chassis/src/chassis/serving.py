@@ -1,6 +1,5 @@
 """A service as a process: it serves until it is told to stop, or may not go on."""
 
-import gc
 import socket
 
 import uvicorn
@@ -30,7 +29,6 @@ def serve(app: FastAPI, settings: ServiceSettings) -> None:
         proxy_headers=False,  # nobody's address is asked for here
     )
     server = _Server(config)
-    collecting.settle()
     app.state.end = server.end
     server.run()
     if not server.started or server.ended:
@@ -48,8 +46,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        gc.collect()
-        gc.freeze()  # what was made by now stays: no collection need look at it again
+        collecting.settle()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         app: FastAPI = self.config.app  # type: ignore[assignment]  # it was given one
