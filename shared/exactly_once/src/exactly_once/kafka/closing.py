@@ -23,6 +23,13 @@ async def closed(closing: Coroutine[Any, Any, Any], deadline_s: float = CLOSE_DE
     return task.done() and not task.cancelled() and task.exception() is None
 
 
+async def farewells(deadline_s: float = CLOSE_DEADLINE_S) -> None:
+    """Wait for what is late, as who ends the event loop may want to: asyncio complains of connections left open."""
+    loop = asyncio.get_running_loop()
+    if late := {task for task in _late if task.get_loop() is loop}:
+        await asyncio.wait(late, timeout=deadline_s)
+
+
 def _forget(task: asyncio.Task[Any]) -> None:
     _late.discard(task)
     if not task.cancelled():
