@@ -33,6 +33,7 @@ PUBLIC = "jwks.json"
 POSTGRES = "WAYBILL_TEST_POSTGRES"
 STACK = "WAYBILL_TEST_STACK"
 POSTGRES_DEADLINE_S = 60.0
+FAREWELLS_DEADLINE_S = 5.0
 BASE_PORTS = range(27_000, 32_000, 200)
 
 _numbers = itertools.count(1)
@@ -143,10 +144,12 @@ def postgres() -> Iterator[str]:
 @pytest.fixture(scope="session")
 async def farewells() -> AsyncIterator[None]:
     """Wait in the end for the connections of the last tests, which close in the background."""
-    from exactly_once.kafka.closing import farewells  # noqa: PLC0415  # unit tests should not wait for it
+    from exactly_once.kafka.closing import late  # noqa: PLC0415  # unit tests should not wait for it
 
     yield
-    await farewells()
+    loop = asyncio.get_running_loop()
+    if closing := {task for task in late if task.get_loop() is loop}:
+        await asyncio.wait(closing, timeout=FAREWELLS_DEADLINE_S)
 
 
 @pytest.fixture(scope="session")
