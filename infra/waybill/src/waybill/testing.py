@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +33,7 @@ PUBLIC = "jwks.json"
 POSTGRES = "WAYBILL_TEST_POSTGRES"
 STACK = "WAYBILL_TEST_STACK"
 POSTGRES_DEADLINE_S = 60.0
+FAREWELLS_DEADLINE_S = 5.0
 BASE_PORTS = range(27_000, 32_000, 200)
 
 _numbers = itertools.count(1)
@@ -141,7 +142,21 @@ def postgres() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Stack"]:
+async def farewells() -> AsyncIterator[None]:
+    """Wait in the end for the connections of the last tests, which close in the background."""
+    from exactly_once.kafka.closing import late  # noqa: PLC0415  # unit tests should not wait for it
+
+    yield
+    loop = asyncio.get_running_loop()
+    if closing := {task for task in late if task.get_loop() is loop}:
+        await asyncio.wait(closing, timeout=FAREWELLS_DEADLINE_S)
+
+
+@pytest.fixture(scope="session")
+def stack(
+    tmp_path_factory: pytest.TempPathFactory,
+    farewells: None,  # noqa: ARG001  # they need the brokers no longer
+) -> Iterator["Stack"]:
     """Start a real stack without the shop's services: three brokers, PostgreSQL, the registry."""
     from waybill.local import control  # noqa: PLC0415  # unit tests should not wait for it
     from waybill.local.layout import Options, cache_folder  # noqa: PLC0415

@@ -6,7 +6,7 @@ from typing import Any
 
 CLOSE_DEADLINE_S = 2.0
 
-_late: set[asyncio.Task[Any]] = set()  # asyncio itself keeps weak references only
+late: set[asyncio.Task[Any]] = set()  # asyncio itself keeps weak references only
 
 
 async def closed(closing: Coroutine[Any, Any, Any], deadline_s: float = CLOSE_DEADLINE_S) -> bool:
@@ -17,13 +17,13 @@ async def closed(closing: Coroutine[Any, Any, Any], deadline_s: float = CLOSE_DE
     What is late goes on by itself.
     """
     task = asyncio.create_task(closing)
-    _late.add(task)
+    late.add(task)
     task.add_done_callback(_forget)
     await asyncio.wait({task}, timeout=deadline_s)
     return task.done() and not task.cancelled() and task.exception() is None
 
 
 def _forget(task: asyncio.Task[Any]) -> None:
-    _late.discard(task)
+    late.discard(task)
     if not task.cancelled():
         task.exception()  # seen, so that asyncio does not report it as forgotten
