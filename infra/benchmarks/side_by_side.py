@@ -49,7 +49,7 @@ def machine() -> str:
     memory_gib = psutil.virtual_memory().total / 2**30
     load = psutil.getloadavg()[0]
     return (
-        f"{psutil.cpu_count()} cores, {memory_gib:.0f} GiB, {platform.platform()}, Python {platform.python_version()},"
+        f"{psutil.cpu_count()} cores, {memory_gib:.0f} GiB, {platform.system()} {platform.machine()}, Python {platform.python_version()},"
         f" load average {load:.1f} at the start"
     )
 
