@@ -44,7 +44,7 @@ class Effort(NamedTuple):
 FULL = Effort(
     placing=placing.Load(rate=200, seconds=10),
     placing_rounds=3,
-    hops=hops.Effort(rounds=3, records=40_000, rate=200, seconds=10),
+    hops=hops.Effort(rounds=3, records=40_000, rate=200, seconds=6),
     brokers=3,
     saga=whole_saga.FULL,
 )

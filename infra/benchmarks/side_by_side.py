@@ -48,10 +48,8 @@ def machine() -> str:
     """Say what the figures were measured on."""
     memory_gib = psutil.virtual_memory().total / 2**30
     load = psutil.getloadavg()[0]
-    return (
-        f"{psutil.cpu_count()} cores, {memory_gib:.0f} GiB, {platform.platform()}, Python {platform.python_version()},"
-        f" load average {load:.1f} at the start"
-    )
+    system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    return f"{psutil.cpu_count()} cores, {memory_gib:.0f} GiB, {system}, load average {load:.1f} at the start"
 
 
 async def in_turns(

@@ -62,7 +62,8 @@ class Claims:
         won |= {_place(entry) for entry in ours if _place(entry) in reopened and _keeps_its_id(entry)}
         lost = [entry for entry in ours if _place(entry) not in won]
         abusers = await self._abusers(connection, lost, reopened) if lost else {}
-        winners = (abusers.get(_place(entry), entry) for entry in ours if _place(entry) in won | abusers.keys())
+        kept = won | abusers.keys()
+        winners = (abusers.get(_place(entry), entry) for entry in ours if _place(entry) in kept)
         return [
             replace(entry, attempt=reopened[_place(entry)]) if _place(entry) in reopened else entry for entry in winners
         ]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 import fastavro
 
 from exactly_once.avro import full_name
-from exactly_once.batch import Entry, Record
+from exactly_once.batch import Entry, Record, Rejection
 from exactly_once.edge import Schemas
 from exactly_once.envelope import ID, MAX_ID_LENGTH, Headers, Provenance, headers_of, text_header
 from exactly_once.errors import RejectRecord, one_line
@@ -111,14 +111,15 @@ class Codec:
         """
         redrive = redrive_of(record.headers)
         own_id = redrive.event_id if redrive else f"{record.source.topic}/{record.source.partition}/{record.offset}"
-        undecodable = Entry(record, own_id, None, redrive=redrive)
         try:
             event = self._decode(record)
         except Exception as error:  # noqa: BLE001  # whatever bytes do to the decoder: they stay undecodable
-            return undecodable.rejected("undecodable", f"{type(error).__name__}: {one_line(error)}")
+            why = Rejection("undecodable", f"{type(error).__name__}: {one_line(error)}")
+            return Entry(record, own_id, None, why, redrive=redrive)
         event_id = text_header(record.headers, ID)
         if event is not None and not (0 < len(event_id) <= MAX_ID_LENGTH and "\0" not in event_id):
-            return undecodable.rejected("undecodable", f"the header {ID} is missing, too long or holds a zero byte")
+            why = Rejection("undecodable", f"the header {ID} is missing, too long or holds a zero byte")
+            return Entry(record, own_id, None, why, redrive=redrive)
         return Entry(record, event_id or own_id, event, redrive=redrive)
 
     def _decode(self, record: Record) -> Event | None:

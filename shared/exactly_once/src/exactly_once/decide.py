@@ -109,7 +109,7 @@ class Decider:
         outcome = (entry.outcome,) if handler.takes_outcome else ()
         emitted: Emitted = handler.function(event, sets[handler.working_set], *outcome)
         events = [emitted] if isinstance(emitted, Event) else list(emitted or ())
-        if undeclared := {type(each) for each in events} - set(handler.emits):
+        if undeclared := [type(each) for each in events if type(each) not in handler.emits]:
             raise TypeError(f"{handler.function.__name__} returned {undeclared}, which its signature does not name")
         return events
 

@@ -146,7 +146,7 @@ class GroupConsumer:
         if not self.holds(membership):
             raise FencedByGroup(f"{self._group} was assigned anew")
         positions = {place: self._position(membership, place) for place in membership.partitions}
-        return Polled([self._record(each) for records in fetched.values() for each in records], positions)
+        return Polled([each for place, found in fetched.items() for each in self._records(place, found)], positions)
 
     async def stable_offsets(self, membership: Membership) -> Positions:
         """Return the committed offsets, -1 for none, after every pending transactional commit has ended."""
@@ -227,6 +227,8 @@ class GroupConsumer:
     def _logical(self, place: TopicPartition) -> Partition:
         return Partition(place.topic.removeprefix(self._settings.prefix), place.partition)
 
-    def _record(self, each: Any) -> Record:
-        source = self._logical(each)
-        return Record(source, each.offset, each.timestamp, each.key, each.value, tuple(each.headers))
+    def _records(self, place: TopicPartition, found: list[Any]) -> list[Record]:
+        source = self._logical(place)
+        return [
+            Record(source, each.offset, each.timestamp, each.key, each.value, tuple(each.headers)) for each in found
+        ]
