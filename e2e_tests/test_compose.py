@@ -200,7 +200,7 @@ def test_k6_places_orders_with_the_profile_of_load(waybill: Compose) -> None:
     before = waybill("audit", "--json").data["orders"]
     rate = ("--env", "RATE=20", "--env", "DURATION=5s", "--env", "RAMP=1s")
     said = waybill.docker("compose", "--profile", "load", "run", "--rm", "--no-TTY", *rate, "load")
-    (placed,) = re.findall(r"iterations\.*: (\d+)", said)
+    (placed,) = re.findall(r"\biterations\.+: (\d+)", said)
     assert int(placed) in range(108, 113)  # 10 of the rise, 100 of the steady load
     audit = waybill("audit", "--json")
     assert audit.code == 0, audit.out
