@@ -14,7 +14,7 @@ from exactly_once.envelope import CORRELATION_ID, TRACEPARENT, Provenance, outpu
 from exactly_once.errors import ExactlyOnceError, RejectRecord, sentence_of
 from exactly_once.event import Event
 from exactly_once.inbox import Inbox
-from exactly_once.pace import ATTEMPTS_AT_A_BUG, Backoff
+from exactly_once.pace import ATTEMPTS_AT_A_BUG, Backoff, unhurried
 from exactly_once.processor import Emitted, Processor, WorkingSet
 from exactly_once.transactions import transaction
 
@@ -87,7 +87,7 @@ class Decider:
     async def _handle(self, connection: AsyncConnection, entries: Sequence[Entry]) -> list[Output]:
         sets = await self._load(connection, entries)
         outputs: list[Output] = []
-        for entry in entries:
+        async for entry in unhurried(entries):
             if entry.rejection is not None:
                 outputs.append(letter(self.processor.name, entry, entry.rejection))
             elif entry.event is not None:

@@ -22,6 +22,7 @@ from exactly_once.inbox import Inbox
 from exactly_once.kafka.cluster import edge_to
 from exactly_once.kafka.membership import Membership
 from exactly_once.kafka.settings import KafkaSettings
+from exactly_once.pace import unhurried
 from exactly_once.processor import Processor
 from exactly_once.pruning import CLAIMS_KEPT, EVERY_S, Pruning
 from exactly_once.recovery import Recovery
@@ -105,7 +106,7 @@ class Loop(Worker):
         if not moved or (not records and time.monotonic() - self._fed_at < IDLE_COMMIT_S):
             return None
         await self._codec.learn(records)
-        entries = [self._codec.decode(record) for record in records]
+        entries = [entry async for entry in unhurried(self._codec.decode(record) for record in records)]
         return Batch(entries, {partition: positions[partition] for partition in moved}, moved)
 
     async def _gather(self, membership: Membership) -> Polled:

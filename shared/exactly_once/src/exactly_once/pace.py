@@ -3,6 +3,8 @@
 import asyncio
 import random
 import time
+from collections.abc import AsyncIterator, Iterable
+from typing import TypeVar
 
 REST_PER_COST = 4.0  # a Kafka transaction costs the brokers the same whatever is in it: rest four times as long
 LONGEST_REST_S = 0.6
@@ -11,6 +13,16 @@ FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 5.0
 MOST_DOUBLINGS = 16  # 2.0**1024 overflows: an hour of failures would end the worker
 ATTEMPTS_AT_A_BUG = 3
+AT_A_STRETCH = 50  # records, some milliseconds: requests that this process serves wait no longer for its batches
+T = TypeVar("T")
+
+
+async def unhurried(steps: Iterable[T]) -> AsyncIterator[T]:
+    """Yield what takes a moment each; now and then whoever else has something to do in this loop comes first."""
+    for number, step in enumerate(steps, 1):
+        yield step
+        if number % AT_A_STRETCH == 0:
+            await asyncio.sleep(0)
 
 
 class Pace:
