@@ -39,8 +39,8 @@ class Effort(NamedTuple):
 
 FULL = Effort(
     {  # the longest one last: the audit behind each reads everything from the beginning
-        "a quiet evening": Load(20, 60, ramp_s=0, warm_up_s=60, processes=1),
-        "more than it can bear": Load(450, 60, ramp_s=20, warm_up_s=10, processes=2),
+        "a quiet evening": Load(20, 40, ramp_s=0, warm_up_s=40, processes=1),
+        "more than it can bear": Load(450, 45, ramp_s=15, warm_up_s=10, processes=2),
         "50,000 in a minute": Load(50_000 / 60, 60, ramp_s=0, warm_up_s=0, processes=2),
         "the classic holiday": Load(10_000 / 60, 600, ramp_s=20, warm_up_s=10, processes=1),
     },
