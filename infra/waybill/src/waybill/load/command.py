@@ -52,8 +52,9 @@ async def _load(stack: Stack, plan: Plan, processes: int) -> tuple[dict[str, Any
         await generators.ready()
         before, outcome = await _offer(plan, generators, watcher, lag)
         accepted = outcome.before.order_ids | outcome.measured.order_ids
-        offered_for = time.monotonic()
+        answered_at = time.monotonic()
         ended = await settle(watcher, accepted, SETTLE_DEADLINE_S + len(accepted) / SLOWEST)
+        drained_s = time.monotonic() - answered_at
         parts = chosen().look().parts
         used = {name: spent - before.get(name, 0.0) for name, spent in cpu_of(parts).items()}
     progress("auditing")
@@ -61,7 +62,7 @@ async def _load(stack: Stack, plan: Plan, processes: int) -> tuple[dict[str, Any
     found = result(plan, outcome, watcher, used) | {
         "processes": processes,
         "unsettled": len(accepted) - ended,
-        "drained_s": round(time.monotonic() - offered_for, 1),
+        "drained_s": round(drained_s, 1),
         "lag_max": lag.most,
         "memory_mib": memory_of(parts),
         "audit": report.model_dump(mode="json"),
