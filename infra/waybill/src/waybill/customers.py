@@ -96,9 +96,12 @@ class Shop:
 
     async def _operate(self, path: str, body: dict[str, Any]) -> None:
         url = self.stack.services["inventory"][0] + path
-        async with self._session.post(url, json=body, headers=self._operator) as answer:
-            if answer.status not in {200, 201}:
-                raise UsageError(f"{url} answered {answer.status}: {await answer.text()}")
+        try:
+            async with self._session.post(url, json=body, headers=self._operator) as answer:
+                if answer.status not in {200, 201}:
+                    raise UsageError(f"{url} answered {answer.status}: {await answer.text()}")
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise UsageError(f"{url} does not answer: see `waybill status`, start with `waybill up`") from error
 
     async def _wait_until_priced(self, skus: list[str]) -> None:
         """Ask for these beside a product that does not exist, until that is the only one without a price."""

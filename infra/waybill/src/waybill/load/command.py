@@ -56,7 +56,7 @@ async def _load(stack: Stack, plan: Plan, processes: int) -> tuple[dict[str, Any
         ended = await settle(watcher, accepted, SETTLE_DEADLINE_S + len(accepted) / SLOWEST)
         drained_s = time.monotonic() - answered_at
         parts = chosen().look().parts
-        used = {name: spent - before.get(name, 0.0) for name, spent in cpu_of(parts).items()}
+        used = {part[0]: spent - before.get(part, 0.0) for part, spent in cpu_of(parts).items()}
     progress("auditing")
     report = await audit(stack, answers=answers_of([*outcome.before.answers, *outcome.measured.answers]))
     found = result(plan, outcome, watcher, used) | {
@@ -72,7 +72,7 @@ async def _load(stack: Stack, plan: Plan, processes: int) -> tuple[dict[str, Any
 
 async def _offer(
     plan: Plan, generators: Generators, watcher: Watcher, lag: LagWatch
-) -> tuple[dict[str, float], Outcome]:
+) -> tuple[dict[tuple[str, int], float], Outcome]:
     """Have a plan offered; return what CPU had been used when its measured time began, and what came of it."""
     if plan.measured_from_s:
         progress(f"warming up for {plan.measured_from_s:g} s")

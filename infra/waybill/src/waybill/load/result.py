@@ -15,7 +15,8 @@ from waybill.watcher import Watcher
 def result(plan: Plan, outcome: Outcome, watcher: Watcher, used: dict[str, float]) -> dict[str, Any]:
     """Return the measured time's figures: counts, latencies in ms, and the CPU of each part in ms an order.
 
-    `used` is what each part used of the CPU, in seconds, from the measured time's begin until all had settled.
+    `used` is what each part used of the CPU, in seconds, from the measured time's begin until all had settled;
+    of one that was started again meanwhile, its last process alone.
     """
     placed = outcome.measured
     shipped = watcher.shipped_at.keys() & placed.order_ids

@@ -18,9 +18,12 @@ LOOK_EVERY_S = 1.0
 LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the client's own types lack it
 
 
-def cpu_of(parts: Iterable[Part]) -> dict[str, float]:
-    """Return the CPU time in seconds that each part of the stack has used, where this machine sees its process."""
-    return {each.name: cpu_seconds(each.pid) for each in parts if each.pid}
+def cpu_of(parts: Iterable[Part]) -> dict[tuple[str, int], float]:
+    """Return the CPU time in seconds that each part of the stack, by name and process id, has used.
+
+    A part whose process this machine does not see is left out.
+    """
+    return {(each.name, each.pid): cpu_seconds(each.pid) for each in parts if each.pid}
 
 
 def memory_of(parts: Iterable[Part]) -> dict[str, int]:
