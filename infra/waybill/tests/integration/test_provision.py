@@ -5,10 +5,12 @@ import json
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 import aiohttp
 import asyncpg
 import pytest
+from confluent_kafka.admin import AdminClient
 from typer import Typer
 from typer.testing import CliRunner
 
@@ -189,6 +191,23 @@ async def test_partitions_too_many_are_for_a_person_to_settle(stack: Stack) -> N
             await asyncio.sleep(0.05)
     assert found.conflicts == wanted
     assert (await provision.plan(mine)).conflicts == wanted
+
+
+async def test_a_topic_so_new_that_a_broker_does_not_know_it_is_one_to_look_for_again(
+    namespaced_stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever lists topics may be told of one by a broker, and describe it to another that is a moment behind."""
+    early = namespaced_stack.in_namespace("early")
+    known = namespaced_stack.names.topic("orders")
+    as_it_is = AdminClient.list_topics
+
+    def a_moment_ahead(client: AdminClient, **options: Any) -> Any:
+        metadata = as_it_is(client, **options)
+        metadata.topics[early.names.topic("orders")] = metadata.topics[known]
+        return metadata
+
+    monkeypatch.setattr(AdminClient, "list_topics", a_moment_ahead)
+    assert not (await Broker(early.kafka_client("operator"), early.names).read()).topics
 
 
 async def test_users_are_never_deleted(namespaced_stack: Stack) -> None:

@@ -50,14 +50,22 @@ class Broker:
                 config=configs[name],
             )
             for name, topic in found.items()
+            if name in configs
         }
 
     async def _configs(self, topics: Iterable[str]) -> dict[str, dict[str, str]]:
+        """Return what was set of each; a topic that is so new that the broker asked doesn't know it is left out."""
         resources = [_resource(name) for name in topics]
         if not resources:
             return {}
-        answers = self._client.describe_configs(resources, request_timeout=TIMEOUT_S)
-        return {resource.name: _given(await asyncio.wrap_future(answer)) for resource, answer in answers.items()}
+        found = {}
+        for resource, answer in self._client.describe_configs(resources, request_timeout=TIMEOUT_S).items():
+            try:
+                found[resource.name] = _given(await asyncio.wrap_future(answer))
+            except KafkaException as error:
+                if error.args[0].name() != "UNKNOWN_TOPIC_OR_PART":
+                    raise
+        return found
 
     async def _acls(self) -> frozenset[Acl]:
         found = await asyncio.wrap_future(self._client.describe_acls(ANY_ACL, request_timeout=TIMEOUT_S))
