@@ -52,13 +52,19 @@ class Database:
         async with self._lent(self._autocommit) as connection:
             yield connection
 
+    @asynccontextmanager
+    async def own_statements(self) -> AsyncIterator[AsyncConnection]:
+        """Yield such a connection for what the service asks for itself, however many requests wait for one."""
+        async with self._lent(self._autocommit, is_request=False) as connection:
+            yield connection
+
     async def close(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
 
     @asynccontextmanager
-    async def _lent(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-        connection = await self._connected(engine)
+    async def _lent(self, engine: AsyncEngine, *, is_request: bool = True) -> AsyncIterator[AsyncConnection]:
+        connection = await self._connected(engine, is_request=is_request)
         driver: Any = connection.sync_connection.connection.driver_connection  # type: ignore[union-attr]  # it is open
         cut = asyncio.get_running_loop().call_later(LONGEST_S, driver.terminate)
         try:
@@ -67,8 +73,8 @@ class Database:
             cut.cancel()
             await asyncio.shield(connection.close())
 
-    async def _connected(self, engine: AsyncEngine) -> AsyncConnection:
-        if self.is_busy:
+    async def _connected(self, engine: AsyncEngine, *, is_request: bool) -> AsyncConnection:
+        if is_request and self.is_busy:
             raise PoolTimeoutError(f"{self._waiting} requests wait for a connection already")
         self._waiting += 1
         try:

@@ -42,7 +42,7 @@ async def metrics() -> Response:
 
 
 async def _ask(database: Database) -> None:
-    async with database.statements() as connection:
+    async with database.own_statements() as connection:
         await connection.execute(text("SELECT 1"))
 
 

@@ -51,7 +51,7 @@ class Backlog:
         now = time.monotonic()
         if now >= self._look_at:
             self._look_at = now + LOOK_EVERY_S
-            async with self._database.statements() as connection:
+            async with self._database.own_statements() as connection:
                 self._full = await self._outbox.exceeds(connection, self._most)
         if self._full:
             raise problems.unavailable("what was accepted waits to be published; try again in a moment")

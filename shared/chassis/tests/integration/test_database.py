@@ -11,12 +11,16 @@ from pathlib import Path
 import psutil
 import pytest
 from asyncpg import PostgresError
+from fastapi import FastAPI
+from httpx import ASGITransport, AsyncClient
 from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis import ServiceSettings, database
+from chassis import ServiceSettings, database, health
 from chassis.database import LONGEST_S, WAIT_S, Database
+from chassis.limiting import Backlog
 from chassis.statement import Statement
 from exactly_once.transactions import AWAY, is_bug
 
@@ -121,6 +125,35 @@ async def test_who_finds_no_connection_in_time_is_refused_and_where_many_wait_at
     assert max(await asyncio.gather(*waiting)) < WAIT_S + SLACK_S
     assert await asyncio.gather(*holding) == [1] * POOL
     assert await ask(shop, "SELECT 7") == 7
+
+
+class Short:
+    """Stands in the place of an outbox."""
+
+    async def exceeds(self, connection: AsyncConnection, most: int) -> bool:
+        return (await connection.execute(text("SELECT 0"))).scalar_one() > most
+
+
+async def test_a_service_of_which_too_many_want_something_is_ready_all_the_same(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who takes it for dead sends its load to the next one, which is then as busy."""
+    monkeypatch.setattr(database, "MOST_WAITING", 2)
+    app = FastAPI()
+    app.include_router(health.router)
+    app.state.database, app.state.workers = shop, {}
+    app.state.backlog = Backlog(shop, Short(), 1)  # type: ignore[arg-type]  # it is only asked how long it is
+    for _ in range(POOL):
+        await ask(shop)
+    asked = [asyncio.create_task(ask(shop, "SELECT 1 FROM pg_sleep(0.4)")) for _ in range(POOL)]
+    await asyncio.sleep(0.1)
+    asked += [asyncio.create_task(ask(shop, "SELECT 1 FROM pg_sleep(0.4)")) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert shop.is_busy
+    async with AsyncClient(transport=ASGITransport(app), base_url="http://shop") as client:
+        answer = await client.get("/health/ready")
+    assert answer.json() == {"ready": True, "why": None}
+    assert await asyncio.gather(*asked) == [1] * (POOL + 2)
 
 
 async def test_a_connection_that_the_server_closed_as_it_lay_idle_costs_no_request(shop: Shop) -> None:

@@ -1,4 +1,4 @@
-"""The exactly-once loop: poll, decode, call out, one PostgreSQL transaction, one Kafka transaction, next.
+"""The exactly-once loop: poll, decode, call out, one PostgreSQL transaction, one Kafka transaction if there is news.
 
 PostgreSQL decides and stores the outputs; Kafka catches up from them after any failure (recovery.py). A reader who
 wants to know how it works reads `_consume`, then `Decider.decide`, then `Recovery.recover`.
@@ -35,7 +35,7 @@ SILENT_S = 1.0  # records of which nothing comes, and control records, deserve n
 
 
 class Loop(Worker):
-    """Consumes for one processor: one consumer, one transactional producer, one transaction each a batch."""
+    """Consumes for one processor: one consumer, one transactional producer, at most one transaction each a batch."""
 
     def __init__(
         self, processor: Processor, *, engine: AsyncEngine, kafka: KafkaSettings | Edge, codec: Codec, **options: Any
