@@ -14,6 +14,7 @@ from shared.exactly_once.tests.memory.scene import (
     eventually,
     running,
 )
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from exactly_once import Codec, Retryable, loop, pace
 from exactly_once.batch import Partition
@@ -338,6 +339,17 @@ async def test_records_of_which_nothing_comes_are_published_after_a_silence(
         assert time.monotonic() - published_at >= 0.2
         await asyncio.sleep(0.4)
         assert len(scene.cluster.published) == transactions + 1, "nothing moved again"
+
+
+async def test_a_transaction_names_the_positions_that_moved_and_no_others(engine: AsyncEngine) -> None:
+    scene = await Scene.open(engine, partitions=2)
+    async with scene.looping() as worker:
+        await eventually(lambda: worker.health() is None)
+        scene.put(1)
+        await scene.passed()
+    (moved,) = [each.positions for each in scene.cluster.published if each.outputs]
+    assert moved is not None
+    assert list(moved.values()) == [1]
 
 
 @pytest.mark.usefixtures("silent_for_ever")
