@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import text
@@ -65,7 +65,7 @@ class Claims:
         kept = won | abusers.keys()
         winners = (abusers.get(_place(entry), entry) for entry in ours if _place(entry) in kept)
         return [
-            replace(entry, attempt=reopened[_place(entry)]) if _place(entry) in reopened else entry for entry in winners
+            entry._replace(attempt=reopened[_place(entry)]) if _place(entry) in reopened else entry for entry in winners
         ]
 
     async def prune(self, connection: AsyncConnection, kept: dt.timedelta, most: int) -> int:
