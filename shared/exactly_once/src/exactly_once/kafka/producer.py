@@ -1,7 +1,8 @@
 """The transactional producer: all or nothing, fenced by the group's generation, never trusted after a failure."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from random import randrange
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,13 +10,15 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.producer import sender
-from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.structs import OffsetAndMetadata, RecordMetadata, TopicPartition
 
 from exactly_once.batch import Output, Positions
 from exactly_once.errors import FencedByGroup, PublishFailed, Retryable
 from exactly_once.kafka.closing import closed
 from exactly_once.kafka.doubt import watch
 from exactly_once.kafka.membership import Membership
+from exactly_once.kafka.partitioning import partition_of
 from exactly_once.kafka.requests import TxnOffsetCommit
 from exactly_once.kafka.settings import (
     BACKOFF_MS,
@@ -91,6 +94,36 @@ class _Producer(AIOKafkaProducer):
         )
         watch(self._sender)
 
+    async def send_all(self, outputs: Sequence[Output], prefix: str) -> list[asyncio.Future[RecordMetadata]]:
+        """Send outputs in order, and return the acknowledgement of each batch that they fill.
+
+        `send` would make one of each record: that costs three times as much as to put the record into its batch.
+        """
+        return [
+            await self.send_batch(batch, place.topic, partition=place.partition)
+            for place, records in (await self._placed(outputs, prefix)).items()
+            for batch in self._batches(records)
+        ]
+
+    async def _placed(self, outputs: Sequence[Output], prefix: str) -> dict[TopicPartition, list[Output]]:
+        topics = {output.out_topic for output in outputs}
+        partitions = {topic: len(await self.partitions_for(prefix + topic)) for topic in topics}
+        places: dict[TopicPartition, list[Output]] = {}
+        for output in outputs:
+            most = partitions[output.out_topic]
+            number = partition_of(output.key, most) if output.key is not None else randrange(most)  # noqa: S311  # any will do
+            places.setdefault(TopicPartition(prefix + output.out_topic, number), []).append(output)
+        return places
+
+    def _batches(self, outputs: Iterable[Output]) -> Iterator[BatchBuilder]:
+        batch = self.create_batch()
+        for output in outputs:
+            if not _takes(batch, output):
+                yield batch
+                batch = self.create_batch()
+                _takes(batch, output)  # its first record, however large
+        yield batch
+
     async def commit_as(self, membership: Membership, offsets: dict[TopicPartition, int], group: str) -> None:
         self._sender.membership = membership
         await self.send_offsets_to_transaction(offsets, group)
@@ -164,10 +197,7 @@ class TransactionalProducer:
     ) -> None:
         await producer.begin_transaction()
         prefix = self._settings.prefix
-        sent = [
-            await producer.send(prefix + output.out_topic, output.value, output.key, headers=list(output.headers))
-            for output in outputs
-        ]
+        sent = await producer.send_all(outputs, prefix)
         # Every acknowledgement is awaited: commit_transaction() succeeds even after a send has failed.
         answers = await asyncio.gather(*sent, return_exceptions=True)
         for answer in answers:
@@ -183,6 +213,12 @@ class TransactionalProducer:
         producer, self._producer = self._producer, None
         if producer is not None:
             await producer.dispose()
+
+
+def _takes(batch: BatchBuilder, output: Output) -> bool:
+    """Put an output into a batch; False where it is full."""
+    headers = list(output.headers)
+    return batch.append(timestamp=None, key=output.key, value=output.value, headers=headers) is not None
 
 
 def _is_ours(error: BaseException) -> bool:
