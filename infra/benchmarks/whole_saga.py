@@ -31,10 +31,11 @@ class Load(NamedTuple):
 
 
 class Effort(NamedTuple):
-    """The loads by name, in the order in which one stack bears them."""
+    """The loads by name, in the order in which one stack bears them, behind one that compiles the brokers' code."""
 
     loads: dict[str, Load]
     brokers: int
+    warm_up: Load | None = None
 
 
 FULL = Effort(
@@ -45,6 +46,7 @@ FULL = Effort(
         "the classic holiday": Load(10_000 / 60, 600, ramp_s=20, warm_up_s=10, processes=1),
     },
     brokers=3,
+    warm_up=Load(150, 120, ramp_s=20, warm_up_s=0, processes=1),
 )
 QUICK = Effort({"a few": Load(10, 2, ramp_s=1, warm_up_s=0, processes=2)}, brokers=1)
 
@@ -52,6 +54,8 @@ QUICK = Effort({"a few": Load(10, 2, ramp_s=1, warm_up_s=0, processes=2)}, broke
 def measure(effort: Effort) -> Table:
     """Have a shop of its own bear each load; return what was accepted, how long it took, and what an order cost."""
     with _a_shop(effort.brokers) as shop:
+        if effort.warm_up:
+            _bear(shop, "a warm-up", effort.warm_up)
         found = {name: _bear(shop, name, load) for name, load in effort.loads.items()}
     told = (
         f"`waybill load` on a stack with {effort.brokers} broker(s), one process of each service; all of it, and the"
@@ -59,7 +63,8 @@ def measure(effort: Effort) -> Table:
         " from its 202 until its shipment was visible; CPU in milliseconds an order, of everything but what offers."
         " Violations: what the audit found."
     )
-    notes = [f"{name}: {_told(load)}" for name, load in effort.loads.items()]
+    before = [f"a warm-up, not shown: {_told(effort.warm_up)}"] if effort.warm_up else []
+    notes = before + [f"{name}: {_told(load)}" for name, load in effort.loads.items()]
     columns = {name: _figures(data) for name, data in found.items()}
     rows = {each: {name: column[each] for name, column in columns.items()} for each in next(iter(columns.values()))}
     return Table("saga", "The whole saga", told, rows, notes)

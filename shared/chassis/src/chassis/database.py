@@ -16,7 +16,7 @@ from chassis.settings import ServiceSettings
 
 WAIT_S = 1.0  # for a connection, be it free or new: whoever waits longer is told to come again
 LONGEST_S = 1.5  # that a request may hold one
-MOST_WAITING = 200  # requests for a connection: one more is told so at once
+MOST_WAITING = 40  # requests for a connection, some tenths of a second's work: one more is told so at once
 LOCK_PATIENCE_S = 1.0  # below LONGEST_S: a row that is taken is another answer than a database that is away
 WORKERS_PATIENCE_S = 5.0
 WORKERS_LOCK_PATIENCE_S = 3.0  # below the transaction's own bound, which would cut the connection
@@ -34,6 +34,11 @@ class Database:
         self.engine = _pool(settings, settings.postgres_pool, WAIT_S, LOCK_PATIENCE_S)
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")  # no BEGIN or COMMIT to wait for
         self._waiting = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether so many requests wait for a connection that another one would be refused."""
+        return self._waiting >= MOST_WAITING
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -63,7 +68,7 @@ class Database:
             await asyncio.shield(connection.close())
 
     async def _connected(self, engine: AsyncEngine) -> AsyncConnection:
-        if self._waiting >= MOST_WAITING:
+        if self.is_busy:
             raise PoolTimeoutError(f"{self._waiting} requests wait for a connection already")
         self._waiting += 1
         try:

@@ -1,4 +1,7 @@
-"""What every request passes first: its trace, the limit of its body, its measure, and an answer even to a bug."""
+"""What every request passes first: its trace, the limit of its body, its measure, and an answer even to a bug.
+
+Under more load than a service can bear, most requests end here: refusing must cost it next to nothing.
+"""
 
 import time
 from collections.abc import Iterable
@@ -10,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis import problems
+from chassis.database import Database
 from chassis.tracing import request_span
 
 REQUESTS = Counter("waybill_http_requests_total", "Requests, by what was answered", ["method", "route", "status"])
@@ -55,9 +59,15 @@ class Edge:
         return None
 
     def _refusal(self, scope: Scope) -> Response | None:
-        """Refuse a body that is too large, no JSON, or does not say how large it is, before a byte of it is read."""
+        """Refuse a body that is too large, no JSON, or does not say how large it is, before a byte of it is read.
+
+        Refuse any body while the database is busy: its request would have to wait for too long.
+        """
         if scope["method"] not in METHODS_WITH_BODY:
             return None
+        database: Database | None = getattr(scope["app"].state, "database", None)
+        if database is not None and database.is_busy:
+            return problems.refusal()
         headers = dict(scope["headers"])
         if b"transfer-encoding" in headers:
             return problems.answer(HTTPStatus.LENGTH_REQUIRED, "length-required", "send the body with a Content-Length")

@@ -74,6 +74,12 @@ def unavailable(detail: str) -> Problem:
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", detail, headers=headers)
 
 
+def refusal() -> JSONResponse:
+    """Return the answer to a request that may succeed in a moment."""
+    refused = unavailable("try again in a moment")
+    return answer(refused.status, refused.name, str(refused), headers=refused.headers)
+
+
 def bug(path: str, error: Exception) -> JSONResponse:
     """Log a bug and return what its victim is told: nothing but the trace to ask for."""
     log.error("request.bug", path=path, exc_info=error)
@@ -119,8 +125,7 @@ async def _too_large(_: Request, error: Exception) -> JSONResponse:
 
 async def _unavailable(request: Request, error: Exception) -> JSONResponse:
     log.warning("request.unavailable", path=request.url.path, error=type(error).__name__)
-    refused = unavailable("try again in a moment")
-    return answer(refused.status, refused.name, str(refused), headers=refused.headers)
+    return refusal()
 
 
 async def _database_error(request: Request, error: Exception) -> JSONResponse:

@@ -46,9 +46,21 @@ def logs() -> Iterator[list[Any]]:
         yield entries
 
 
+class Busy:
+    """Stands in the place of a database."""
+
+    is_busy = False
+
+
 @pytest.fixture
-def client() -> AsyncClient:
+def database() -> Busy:
+    return Busy()
+
+
+@pytest.fixture
+def client(database: Busy) -> AsyncClient:
     app = FastAPI()
+    app.state.database = database
     problems.install(app)
     app.add_middleware(Edge, most_bytes=MOST_BYTES)
 
@@ -129,6 +141,29 @@ async def test_a_body_of_unknown_length_is_refused(client: AsyncClient) -> None:
 
     answer = await client.post("/units", content=pieces())
     assert (answer.status_code, answer.json()["type"]) == (411, "/problems/length-required")
+
+
+async def test_while_the_database_is_busy_no_body_is_read_and_who_sent_it_is_told_when_to_come_again(
+    client: AsyncClient, database: Busy
+) -> None:
+    read = list[bytes]()
+
+    async def body() -> AsyncIterator[bytes]:
+        read.append(b'{"units": 1}')
+        yield read[-1]
+
+    headers = {"Content-Type": "application/json", "Content-Length": "12"}
+    database.is_busy = True
+    answer = await client.post("/units", content=body(), headers=headers)
+    assert (answer.status_code, answer.json()["type"], answer.headers["retry-after"]) == (
+        503,
+        "/problems/unavailable",
+        "1",
+    )
+    assert (await client.get("/units")).status_code == 200
+    database.is_busy = False
+    assert not read
+    assert (await client.post("/units", content=body(), headers=headers)).status_code == 200
 
 
 async def test_a_callers_trace_goes_on(client: AsyncClient) -> None:

@@ -6,14 +6,14 @@ wants to know how it works reads `_consume`, then `Decider.decide`, then `Recove
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from exactly_once import telemetry
-from exactly_once.batch import Batch, Entry, Positions, Record
+from exactly_once.batch import Batch, Entry, Output, Positions, Record
 from exactly_once.calls import Calls
 from exactly_once.codec import Codec
 from exactly_once.decide import Decider
@@ -31,7 +31,7 @@ from exactly_once.worker import Worker
 MOST_RECORDS = 2_000
 IDLE_POLL_S = 0.2
 COMPANY_S = 0.01  # a transaction becomes visible on its partitions' leaders one after the other
-IDLE_COMMIT_S = 1.0  # control records alone move our position too, but deserve no transaction of their own under load
+SILENT_S = 1.0  # records of which nothing comes, and control records, deserve no Kafka transaction under load
 
 
 class Loop(Worker):
@@ -43,7 +43,8 @@ class Loop(Worker):
         """Prepare. Options: `instance` (a stable name, "1"), `resources` (what call functions ask for), `claims_kept`.
 
         Claims are kept for 45 days; it must be longer than any topic keeps a record, or a late copy is processed twice.
-        `prune_every_s` says how often what is older goes.
+        `prune_every_s` says how often what is older goes, `silent_s` for how long Kafka may not know that records are
+        passed of which nothing came.
         """
         super().__init__(processor.name)
         self._codec = codec
@@ -56,7 +57,8 @@ class Loop(Worker):
         self._recovery = Recovery(engine, self._inbox, self._consumer, self._producer)
         kept, every_s = options.get("claims_kept", CLAIMS_KEPT), options.get("prune_every_s", EVERY_S)
         self._pruning = Pruning(engine, self._inbox, kept, every_s)
-        self._fed_at = time.monotonic()
+        self._silent_s: float = options.get("silent_s", SILENT_S)
+        self._published_at = time.monotonic()
 
     def health(self) -> str | None:
         """Return why this loop does not consume, None when it does."""
@@ -79,31 +81,43 @@ class Loop(Worker):
     async def _consume(self, membership: Membership) -> None:
         """Pass batch after batch, for as long as the group leaves these partitions to us."""
         ownership = await self._recovery.recover(membership)
-        positions = ownership.positions
-        self._consumer.resume_at(membership, positions)
+        decided = published = ownership.positions  # PostgreSQL's, and as Kafka knows them
+        self._consumer.resume_at(membership, decided)
         self._why = None
         while not self._stopping.is_set():
-            await self._pruning.run(positions, ownership.epochs)
-            batch = await self._poll(membership, positions)
-            if batch is None:
-                continue
-            batch = await self._calls.ask(batch)
-            with self._timed("decide"):
-                outputs = await self._decider.decide(batch, ownership.epochs)
-            with self._timed("publish") as started:
-                await self._producer.publish(outputs, batch.end, membership)
-            self._pace.spent(time.monotonic() - started)
-            positions = positions | batch.end
-            self._count(batch)
-            self._backoff.reset()
+            await self._pruning.run(published, ownership.epochs)
+            batch = await self._poll(membership, decided)
+            outputs = await self._decide(batch, ownership.epochs) if batch else []
+            decided = decided | batch.end if batch else decided
+            if outputs or (decided != published and self._was_silent()):
+                await self._publish(outputs, membership, _moved(published, decided))
+                published = decided
+        if decided != published:
+            await self._publish([], membership, _moved(published, decided))
+
+    async def _decide(self, batch: Batch, epochs: Positions) -> list[Output]:
+        """Pass a batch through PostgreSQL."""
+        batch = await self._calls.ask(batch)
+        with self._timed("decide"):
+            outputs = await self._decider.decide(batch, epochs)
+        self._count(batch)
+        return outputs
+
+    async def _publish(self, outputs: Sequence[Output], membership: Membership, moved: Positions) -> None:
+        with self._timed("publish"):
+            await self._producer.publish(outputs, moved, membership)
+        self._published_at = time.monotonic()
+        self._backoff.reset()
+
+    def _was_silent(self) -> bool:
+        """Tell whether the last Kafka transaction is so long ago that positions alone are worth one."""
+        return time.monotonic() - self._published_at >= self._silent_s
 
     async def _poll(self, membership: Membership, positions: Positions) -> Batch | None:
         """Return the records that have arrived as a batch; None when there is nothing to move."""
         records, reached = await self._gather(membership)
-        moved = {partition: position for partition, position in reached.items() if position != positions[partition]}
-        if records:
-            self._fed_at = time.monotonic()
-        if not moved or (not records and time.monotonic() - self._fed_at < IDLE_COMMIT_S):
+        moved = _moved(positions, reached)
+        if not moved or not (records or self._was_silent()):
             return None
         await self._codec.learn(records)
         entries = [entry async for entry in unhurried(self._codec.decode(record) for record in records)]
@@ -139,10 +153,16 @@ class Loop(Worker):
             telemetry.RECORDS.labels(self._name, topic, result).inc(number)
 
     @contextmanager
-    def _timed(self, step: str) -> Iterator[float]:
+    def _timed(self, step: str) -> Iterator[None]:
         started = time.monotonic()
-        yield started
-        telemetry.STEP_SECONDS.labels(self._name, step).observe(time.monotonic() - started)
+        yield
+        spent_s = time.monotonic() - started
+        self._pace.spent(spent_s)
+        telemetry.STEP_SECONDS.labels(self._name, step).observe(spent_s)
+
+
+def _moved(before: Positions, after: Positions) -> Positions:
+    return {partition: position for partition, position in after.items() if position != before[partition]}
 
 
 def _result(entry: Entry) -> tuple[str, str]:

@@ -14,7 +14,7 @@ AT_A_TIME = 24
 # What happened before the process starts that is to die at a point.
 KINDS = {
     "afresh": "",
-    "behind": "loop.Loop._consume:self._producer.publish:before",  # decided, not published
+    "behind": "loop.Loop._publish:self._producer.publish:before",  # decided, not published
     "labelled": "relay.Relay._relay:self._publish:before",  # a batch of the outbox is on its way
 }
 AT_STAKE = {"recovery.": "behind", "inbox.Inbox.stored": "behind", "relay.Relay._take_over": "labelled"}
@@ -23,6 +23,7 @@ AT_STAKE = {"recovery.": "behind", "inbox.Inbox.stored": "behind", "relay.Relay.
 UNREACHED = {
     "loop.Loop._work:self._stand_by": "it has no partition: nothing is under way",
     "loop.Loop._stand_by:self._consumer.poll": "likewise",
+    "loop.Loop._consume:self._publish#2": "these runs end when nothing is owed; they publish positions alone before",
     "decide.Decider._isolate:self._transact:after": "its bug fails at each attempt; a death there is one in decide",
     "kafka.producer._Producer.dispose:closed#2": "a producer that does not stop: its transaction is open, as "
     "after a death at commit_transaction:before",

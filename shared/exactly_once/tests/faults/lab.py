@@ -102,7 +102,7 @@ def _small_steps() -> None:
     processors = structlog.processors
     plain: list[Any] = [processors.TimeStamper(), processors.format_exc_info, processors.KeyValueRenderer()]
     structlog.configure(processors=plain)
-    loop.MOST_RECORDS, loop.IDLE_COMMIT_S = 8, 0.3
+    loop.MOST_RECORDS, loop.SILENT_S = 8, 0.3
     relay.MOST_ROWS = 8
     doorbell.ASK_EVERY_S = 0.2
     pace.LONGEST_REST_S = 0.05

@@ -11,7 +11,7 @@ from shared.exactly_once.tests.faults.scenes import ASK_AGAIN_S, PHASE_S, Lab, R
 
 pytestmark = pytest.mark.integration
 
-DECIDED = "loop.Loop._consume:self._producer.publish:before"
+DECIDED = "loop.Loop._publish:self._producer.publish:before"
 BEFORE_DECIDING = "decide.Decider._transact:self.inbox.advance:before"
 WITHIN_DECIDING = "decide.Decider._transact:self._handle:after"
 UNTIL_EXPELLED_S = 30.0

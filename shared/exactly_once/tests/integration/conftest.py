@@ -162,7 +162,7 @@ async def stage(stack: Stack, monkeypatch: pytest.MonkeyPatch, request: pytest.F
     """
     monkeypatch.setattr(producer, "PRODUCER_REQUEST_TIMEOUT_MS", 2_000)
     monkeypatch.setattr(loop, "MOST_RECORDS", 8)
-    monkeypatch.setattr(loop, "IDLE_COMMIT_S", 0.3)
+    monkeypatch.setattr(loop, "SILENT_S", 0.3)
     monkeypatch.setattr(pace, "LONGEST_REST_S", 0.05)
     async with a_stage(stack, getattr(request, "param", 1)) as opened:
         yield opened

@@ -137,7 +137,12 @@ class TestKit:
 
     def _start(self) -> None:
         self._loop = Loop(
-            self._processor, engine=self._engine, kafka=self.broker, codec=self._codec, resources=self._resources
+            self._processor,
+            engine=self._engine,
+            kafka=self.broker,
+            codec=self._codec,
+            resources=self._resources,
+            silent_s=0.0,
         )
         self._task = asyncio.create_task(self._loop.run())
 
