@@ -50,7 +50,7 @@ REDRIVE_HEADERS = (REDRIVE_GROUP, REDRIVE_EVENT_ID, REDRIVE_ATTEMPT)
 
 _FIXED: Headers = (("ce_specversion", b"1.0"), ("content-type", b"application/avro"))
 _OUTPUT_IDS = uuid.UUID("5d2c9a37-6b1e-5f0c-9d84-3a0e6c1b7f42").bytes
-_VARIANT = "89ab"
+_VARIANT = "89ab"  # two bits of this digit of a UUID are not drawn
 
 
 class Provenance(NamedTuple):
