@@ -1,7 +1,7 @@
 """The values that pass through the loop: records, entries, batches and outputs."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from exactly_once.envelope import Headers
@@ -44,8 +44,7 @@ class Redrive(NamedTuple):
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A record on its way through a batch: decoded, or rejected, or of a type that nobody here handles.
 
     `attempt` counts how often a dead letter of this id was redriven.
@@ -61,7 +60,7 @@ class Entry:
 
     def rejected(self, kind: str, why: str) -> "Entry":
         """Return this entry as a dead letter to be."""
-        return replace(self, rejection=Rejection(kind, why))
+        return self._replace(rejection=Rejection(kind, why))
 
 
 class Output(NamedTuple):

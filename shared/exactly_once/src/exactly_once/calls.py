@@ -52,7 +52,7 @@ class Calls:
         while True:
             try:
                 async with self._free:
-                    return replace(entry, outcome=await function(event, resource))
+                    return entry._replace(outcome=await function(event, resource))
             except RejectRecord as error:
                 return entry.rejected("rejected", str(error))
             except Retryable as error:

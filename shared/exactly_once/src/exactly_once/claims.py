@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import text
@@ -59,13 +59,15 @@ class Claims:
         ours = [entry for entry in entries if entry.redrive is None or entry.redrive.group == self.group]
         reopened = await self._reopen(connection, [entry for entry in ours if entry.redrive is not None])
         won = await self._insert(connection, [entry for entry in ours if _needs_a_claim(entry, reopened)])
+        if len(won) == len(ours) and not reopened:  # nearly always: nothing came twice, nothing was redriven
+            return ours
         won |= {_place(entry) for entry in ours if _place(entry) in reopened and _keeps_its_id(entry)}
         lost = [entry for entry in ours if _place(entry) not in won]
         abusers = await self._abusers(connection, lost, reopened) if lost else {}
         kept = won | abusers.keys()
         winners = (abusers.get(_place(entry), entry) for entry in ours if _place(entry) in kept)
         return [
-            replace(entry, attempt=reopened[_place(entry)]) if _place(entry) in reopened else entry for entry in winners
+            entry._replace(attempt=reopened[_place(entry)]) if _place(entry) in reopened else entry for entry in winners
         ]
 
     async def prune(self, connection: AsyncConnection, kept: dt.timedelta, most: int) -> int:
@@ -76,6 +78,8 @@ class Claims:
         if not entries:
             return set()
         won = await connection.execute(_CLAIM, self._columns(entries, [entry.event_id for entry in entries]))
+        if won.rowcount == len(entries):
+            return {_place(entry) for entry in entries}
         return {(Partition(topic, partition), offset) for topic, partition, offset in won.all()}
 
     async def _reopen(self, connection: AsyncConnection, entries: Sequence[Entry]) -> dict[Coordinate, int]:

@@ -3,13 +3,14 @@
 import asyncio
 import io
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Self
 
 import fastavro
+from pydantic import TypeAdapter
 
 from exactly_once.avro import full_name
-from exactly_once.batch import Entry, Record, Rejection
+from exactly_once.batch import Entry, Record, Redrive, Rejection
 from exactly_once.edge import Schemas
 from exactly_once.envelope import ID, MAX_ID_LENGTH, Headers, Provenance, headers_of, text_header
 from exactly_once.errors import RejectRecord, one_line
@@ -30,16 +31,18 @@ class Encoded(NamedTuple):
     headers: Headers
 
 
+# `event_of` and `fields_of` are pydantic's own: `model_validate` and `model_dump` take twice as long around them.
 class _Reader(NamedTuple):
-    event_type: type[Event] | None
-    writer_schema: Any
-    reader_schema: Any
+    event_of: Callable[[Any], Event] | None = None
+    writer_schema: Any = None
+    reader_schema: Any = None  # None where it is the writer's
     unusable: str | None = None
 
 
 class _Writer(NamedTuple):
     wire_header: bytes
     schema: Any
+    fields_of: Callable[[Event], Any]
 
 
 class Codec:
@@ -73,15 +76,16 @@ class Codec:
     async def _prepare_writer(self, event_type: type[Event], prefix: str) -> None:
         schema = event_type.avro_schema()
         subject = f"{prefix}{event_type.topic}-{full_name(event_type)}"
-        schema_id = await self._registry.id_of(subject, schema)
-        self._writers[event_type] = _Writer(WIRE_HEADER.pack(MAGIC, schema_id), fastavro.parse_schema(schema))
+        wire_header = WIRE_HEADER.pack(MAGIC, await self._registry.id_of(subject, schema))
+        fields_of = TypeAdapter(event_type).serializer.to_python
+        self._writers[event_type] = _Writer(wire_header, fastavro.parse_schema(schema), fields_of)
 
     def encode(self, event: Event, provenance: Provenance) -> Encoded:
         """Encode an event. RejectRecord where it is larger than a record may be."""
-        wire_header, schema = self._writers[type(event)]
+        wire_header, schema, fields_of = self._writers[type(event)]
         buffer = io.BytesIO()
         buffer.write(wire_header)
-        fastavro.schemaless_writer(buffer, schema, event.model_dump())
+        fastavro.schemaless_writer(buffer, schema, fields_of(event))
         if buffer.tell() > MAX_VALUE_BYTES:
             raise RejectRecord(f"its {type(event).__name__} would take {buffer.tell()} bytes, more than a record may")
         headers = headers_of(type(event).__name__, self._source, provenance)
@@ -100,9 +104,12 @@ class Codec:
         try:
             parsed: Any = fastavro.parse_schema(writer_schema)
         except Exception as error:  # noqa: BLE001  # whatever a foreign schema does to the parser: nobody can read with it
-            return _Reader(None, None, None, f"its schema is no Avro: {one_line(error)}")
+            return _Reader(unusable=f"its schema is no Avro: {one_line(error)}")
         event_type = self._handles.get(parsed.get("name", "")) if isinstance(parsed, dict) else None
-        return _Reader(event_type, parsed, event_type and fastavro.parse_schema(event_type.avro_schema()))
+        if event_type is None:
+            return _Reader()
+        ours = fastavro.parse_schema(event_type.avro_schema())
+        return _Reader(TypeAdapter(event_type).validator.validate_python, parsed, None if ours == parsed else ours)
 
     def decode(self, record: Record) -> Entry:
         """Decode a record, never raising: what can't be decoded is an entry with a rejection.
@@ -110,17 +117,16 @@ class Codec:
         An entry without an event and without a rejection is of a type that this service does not handle.
         """
         redrive = redrive_of(record.headers)
-        own_id = redrive.event_id if redrive else f"{record.source.topic}/{record.source.partition}/{record.offset}"
         try:
             event = self._decode(record)
         except Exception as error:  # noqa: BLE001  # whatever bytes do to the decoder: they stay undecodable
             why = Rejection("undecodable", f"{type(error).__name__}: {one_line(error)}")
-            return Entry(record, own_id, None, why, redrive=redrive)
+            return Entry(record, _own_id(record, redrive), None, why, redrive=redrive)
         event_id = text_header(record.headers, ID)
         if event is not None and not (0 < len(event_id) <= MAX_ID_LENGTH and "\0" not in event_id):
             why = Rejection("undecodable", f"the header {ID} is missing, too long or holds a zero byte")
-            return Entry(record, own_id, None, why, redrive=redrive)
-        return Entry(record, event_id or own_id, event, redrive=redrive)
+            return Entry(record, _own_id(record, redrive), None, why, redrive=redrive)
+        return Entry(record, event_id or _own_id(record, redrive), event, redrive=redrive)
 
     def _decode(self, record: Record) -> Event | None:
         schema_id = wire_id(record.value)
@@ -131,16 +137,21 @@ class Codec:
             raise ValueError(f"the registry knows no schema {schema_id}")
         if reader.unusable is not None:
             raise ValueError(reader.unusable)
-        if reader.event_type is None:
+        if reader.event_of is None:
             return None
         body = io.BytesIO(record.value[WIRE_HEADER.size :])
         fields: Any = fastavro.schemaless_reader(body, reader.writer_schema, reader.reader_schema)
         if body.read(1):
             raise ValueError("bytes follow the event")
-        event = reader.event_type.model_validate(fields)
+        event = reader.event_of(fields)
         if event.topic != record.source.topic or event.partition_key() != record.key:
             raise ValueError(f"a {type(event).__name__} with this key does not belong into {record.source.topic}")
         return event
+
+
+def _own_id(record: Record, redrive: Redrive | None) -> str:
+    """Return the id of a record that names none: where it lies, or the one under which it became a dead letter."""
+    return redrive.event_id if redrive else f"{record.source.topic}/{record.source.partition}/{record.offset}"
 
 
 def wire_id(value: bytes | None) -> int | None:

@@ -3,7 +3,8 @@
 import datetime as dt
 import json
 import uuid
-from hashlib import sha256
+from hashlib import sha1, sha256
+from json.encoder import encode_basestring_ascii as quoted
 from typing import NamedTuple
 
 Headers = tuple[tuple[str, bytes | None], ...]  # a header of a foreign producer may have no value
@@ -48,8 +49,8 @@ REDRIVE_ATTEMPT = "redrive_attempt"
 REDRIVE_HEADERS = (REDRIVE_GROUP, REDRIVE_EVENT_ID, REDRIVE_ATTEMPT)
 
 _FIXED: Headers = (("ce_specversion", b"1.0"), ("content-type", b"application/avro"))
-_COMPACT = json.JSONEncoder(separators=(",", ":"))  # made once: `json.dumps` would make one a call
-_OUTPUT_IDS = uuid.UUID("5d2c9a37-6b1e-5f0c-9d84-3a0e6c1b7f42")
+_OUTPUT_IDS = uuid.UUID("5d2c9a37-6b1e-5f0c-9d84-3a0e6c1b7f42").bytes
+_VARIANT = "89ab"  # two bits of this digit of a UUID are not drawn
 
 
 class Provenance(NamedTuple):
@@ -86,8 +87,13 @@ def text_header(headers: Headers, name: str) -> str:
 
 
 def output_id(group: str, cause: str, index: int) -> str:
-    """Return the id of the n-th output of a group for an event: the same on every attempt, another in every group."""
-    return str(uuid.uuid5(_OUTPUT_IDS, f"{group}/{cause}/{index}"))
+    """Return the id of the n-th output of a group for an event: the same on every attempt, another in every group.
+
+    It is what `uuid.uuid5` returns, which takes three times as long.
+    """
+    drawn = sha1(_OUTPUT_IDS + f"{group}/{cause}/{index}".encode(), usedforsecurity=False).hexdigest()
+    variant = _VARIANT[int(drawn[16], 16) % 4]
+    return f"{drawn[:8]}-{drawn[8:12]}-5{drawn[13:16]}-{variant}{drawn[17:20]}-{drawn[20:32]}"
 
 
 def digest(key: bytes | None, value: bytes | None) -> bytes:
@@ -98,9 +104,11 @@ def digest(key: bytes | None, value: bytes | None) -> bytes:
 
 def pack_headers(headers: Headers) -> bytes:
     """Pack headers into one column: JSON of pairs, values as Latin-1 so that any byte survives, null for none."""
-    return _COMPACT.encode(
-        [(name, None if value is None else value.decode("latin-1")) for name, value in headers]
-    ).encode()
+    # put together here, of strings that the json module quotes: its encoder takes twice as long
+    pairs = [
+        f"[{quoted(name)},{'null' if value is None else quoted(value.decode('latin-1'))}]" for name, value in headers
+    ]
+    return f"[{','.join(pairs)}]".encode()
 
 
 def unpack_headers(packed: bytes) -> Headers:

@@ -18,6 +18,7 @@ from exactly_once.kafka.producer import TransactionalProducer
 pytestmark = pytest.mark.integration
 
 TOO_LARGE_BYTES = 1_500_000  # the broker takes a little more than a million
+OF_A_BATCH_BYTES = 512 * 1024
 SOURCE = Partition("added", 0)
 
 
@@ -44,6 +45,14 @@ async def test_after_a_send_that_is_too_large_nothing_is_visible_and_the_next_tr
     await producer.replace()
     await producer.publish([output(b"after")])
     assert await asyncio.to_thread(scene.keys, f"{NAME}.relay") == [b"after"]
+
+
+async def test_a_transaction_that_fills_many_batches_is_whole_and_in_order(
+    scene: Scene, producer: TransactionalProducer
+) -> None:
+    keys = [b"%d" % number for number in range(200)]
+    await producer.publish([output(key, os.urandom(OF_A_BATCH_BYTES // 20)) for key in keys])
+    assert await asyncio.to_thread(scene.keys, f"{NAME}.relay") == keys
 
 
 async def test_a_publish_whose_sender_dies_fails_and_does_not_cancel_its_caller(
