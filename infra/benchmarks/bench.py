@@ -10,15 +10,18 @@ import json
 import shlex
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import growth
+import guarantees
 import hops
 import placing
 import whole_saga
 from hops_cluster import Cluster, a_cluster
 from hops_competitors import COMPETITORS, WITH_STATE
+from shops import Shop, a_shop
 from side_by_side import Table, machine
 from sqlalchemy import make_url
 from storing_table import storing
@@ -27,8 +30,14 @@ from waybill.output import progress
 from waybill.testing import postgres_alone
 
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
-ON_A_CLUSTER = {"throughput", "latency", "storing"}
-PARTS = ("placing", "throughput", "latency", "storing", "saga")
+ON_A_CLUSTER = {"throughput", "latency", "storing", "growth"}
+PARTS: dict[str, Sequence[str]] = {  # by the names of their tables
+    **{part: (part,) for part in ("placing", "throughput", "latency", "storing", "saga")},
+    "growth": ("memory", "batches", "partitions"),
+    "processes": ("kept", "processes"),
+    "guarantees": ("guarantees", "saturated"),
+    "one-broker": ("one-broker",),
+}
 
 
 class Effort(NamedTuple):
@@ -39,6 +48,9 @@ class Effort(NamedTuple):
     hops: hops.Effort
     brokers: int
     saga: whole_saga.Effort
+    growth: growth.Effort
+    guarantees: guarantees.Effort
+    shops: dict[Sequence[str], int]  # the parts that share one, and its brokers
 
 
 FULL = Effort(
@@ -47,6 +59,9 @@ FULL = Effort(
     hops=hops.Effort(rounds=3, records=40_000, rate=200, seconds=6),
     brokers=3,
     saga=whole_saga.FULL,
+    growth=growth.FULL,
+    guarantees=guarantees.FULL,
+    shops={("processes",): 3, ("guarantees",): 3, ("one-broker",): 1},
 )
 QUICK = Effort(
     placing=placing.Load(rate=20, seconds=1),
@@ -54,6 +69,9 @@ QUICK = Effort(
     hops=hops.Effort(rounds=1, records=600, rate=50, seconds=1),
     brokers=1,
     saga=whole_saga.QUICK,
+    growth=growth.QUICK,
+    guarantees=guarantees.QUICK,
+    shops={("processes", "guarantees", "one-broker"): 1},
 )
 
 
@@ -64,22 +82,38 @@ def measure(parts: set[str], effort: Effort, done: Callable[[Table], None]) -> N
             done(asyncio.run(placing.compare(make_url(server), effort.placing, effort.placing_rounds)))
     if parts & ON_A_CLUSTER:
         with a_cluster(effort.brokers) as cluster:
-            asyncio.run(on_a_cluster(cluster, parts, effort.hops, done))
+            asyncio.run(on_a_cluster(cluster, parts, effort, done))
     if "saga" in parts:
         done(whole_saga.measure(effort.saga))
+    for shared, brokers in effort.shops.items():
+        if wanted := [part for part in shared if part in parts]:
+            with a_shop(brokers, max(effort.growth.instances) if "processes" in wanted else 1) as shop:
+                on_a_shop(shop, wanted, effort, done)
 
 
-async def on_a_cluster(cluster: Cluster, parts: set[str], effort: hops.Effort, done: Callable[[Table], None]) -> None:
+async def on_a_cluster(cluster: Cluster, parts: set[str], effort: Effort, done: Callable[[Table], None]) -> None:
     """Measure the parts that need a cluster."""
     if parts & {"throughput", "latency"}:
         async with hops.lanes(cluster, COMPETITORS) as (started, absent):
             if "throughput" in parts:
-                done(await hops.throughput(cluster, started, effort, absent))
+                done(await hops.throughput(cluster, started, effort.hops, absent))
             if "latency" in parts:
-                done(await hops.latency(started, effort))
+                done(await hops.latency(started, effort.hops))
     if "storing" in parts:
         async with hops.lanes(cluster, WITH_STATE) as (started, _):
-            done(await storing(cluster, started, effort))
+            done(await storing(cluster, started, effort.hops))
+    if "growth" in parts:
+        await growth.of_a_hop(cluster, effort.growth, done)
+
+
+def on_a_shop(shop: Shop, parts: Sequence[str], effort: Effort, done: Callable[[Table], None]) -> None:
+    """Measure the parts that need a shop whose processes change."""
+    if "processes" in parts:
+        growth.of_a_shop(shop, effort.growth, done)
+    if "one-broker" in parts:
+        done(guarantees.of_one_broker(shop, effort.guarantees))
+    if "guarantees" in parts:  # leaves claims out in the end
+        guarantees.measure(shop, effort.guarantees, done)
 
 
 def main() -> None:

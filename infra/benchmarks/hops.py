@@ -96,14 +96,15 @@ async def a_database(cluster: Cluster, name: str) -> AsyncIterator[URL]:
 @contextmanager
 def _lane(cluster: Cluster, competitor: Competitor, command: list[str], url: URL) -> Iterator[Lane]:
     told = lane(competitor, cluster, url)
-    cluster.make_topics([told["input"], told["output"]])
+    partitions = competitor.partitions
+    cluster.make_topics([told["input"], told["output"]], partitions)
     with ExitStack() as opened:
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="waybill-bench-")))
         runs = opened.enter_context(running(command, told, folder))
         group = opened.enter_context(GroupOffsets(cluster.client, told["group"]))
-        reader = Reader(cluster, told["output"])
+        reader = Reader(cluster, told["output"], partitions)
         opened.callback(reader.close)
-        yield Lane(runs, Writer(cluster, told["input"]), reader, group, told["input"], competitor.lane)
+        yield Lane(runs, Writer(cluster, told["input"], partitions), reader, group, told["input"], competitor.lane)
 
 
 async def throughput(cluster: Cluster, started: dict[str, Lane], effort: Effort, notes: list[str]) -> Table:

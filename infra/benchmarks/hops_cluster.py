@@ -39,15 +39,20 @@ class Cluster:
         """Return the CPU time that the brokers have used."""
         return sum(map(cpu_s, self.brokers))
 
-    def make_topics(self, names: Iterable[str]) -> None:
+    def make_topics(self, names: Iterable[str], partitions: int = PARTITIONS) -> None:
         """Make topics as the shop's are: three partitions, as many replicas as there are brokers."""
-        topics = [NewTopic(name, PARTITIONS, len(self.brokers)) for name in names]
+        topics = [NewTopic(name, partitions, len(self.brokers)) for name in names]
         for answer in self._admin.create_topics(topics).values():
             answer.result(ANSWER_S)
 
-    def ends(self, topic: str, isolation: IsolationLevel = IsolationLevel.READ_COMMITTED) -> Offsets:
-        """Return where each partition ends: the last stable offset, or the last offset by the other isolation."""
-        asked = {TopicPartition(topic, each): OffsetSpec.latest() for each in range(PARTITIONS)}  # type: ignore[no-untyped-call]  # confluent's
+    def drop_topics(self, names: list[str]) -> None:
+        """Delete topics."""
+        for answer in self._admin.delete_topics(names).values():
+            answer.result(ANSWER_S)
+
+    def ends(self, topic: str, partitions: int, isolation: IsolationLevel) -> Offsets:
+        """Return where each of so many partitions ends: the last stable offset, or the last one, by the isolation."""
+        asked = {TopicPartition(topic, each): OffsetSpec.latest() for each in range(partitions)}  # type: ignore[no-untyped-call]  # confluent's
         answers = self._admin.list_offsets(asked, isolation_level=isolation)
         return {place.partition: answer.result(ANSWER_S).offset for place, answer in answers.items()}
 

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
-from hops_cluster import Cluster
+from hops_cluster import PARTITIONS, Cluster
 from hops_peers import PEERS, Absent, java_program, python_program
 from hops_records import EVENTS, ParcelWeighed, PostagePriced
 from sqlalchemy import URL
+
+from exactly_once.loop import MOST_RECORDS
 
 HERE = Path(__file__).parent
 STOP_S = 10.0
@@ -24,11 +26,16 @@ COMMIT_S = 0.1
 
 @dataclass(frozen=True)
 class Competitor:
-    """A name for the tables, and what makes the command that hops as a lane's file says. `command` may raise Absent."""
+    """A name for the tables, and what makes the command that hops as a lane's file says. `command` may raise Absent.
+
+    How many partitions its topics have; and how many records a transaction holds at most, of the library alone.
+    """
 
     name: str
     command: Callable[[], list[str]]
     keeps_state: bool = False
+    partitions: int = PARTITIONS
+    most_records: int = MOST_RECORDS
 
     @property
     def lane(self) -> str:
@@ -91,6 +98,7 @@ def lane(competitor: Competitor, cluster: Cluster, database: URL) -> dict[str, A
         "group": f"{name}.hop",
         "commit_s": COMMIT_S,
         "keeps_state": competitor.keeps_state,
+        "most_records": competitor.most_records,
         "postgres": database.render_as_string(hide_password=False),
         "input_schema": ParcelWeighed.avro_schema(),
         "output_schema": PostagePriced.avro_schema(),

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import confluent_kafka
 import fastavro
 from confluent_kafka import IsolationLevel, KafkaError, TopicPartition
-from hops_cluster import ANSWER_S, PARTITIONS, Cluster, Offsets
+from hops_cluster import ANSWER_S, Cluster, Offsets
 from hops_records import ParcelWeighed, PostagePriced, cents, headers, weighed, wire_header
 from side_by_side import Figures
 
@@ -38,8 +38,8 @@ class Backlog(NamedTuple):
 class Writer:
     """Writes inputs."""
 
-    def __init__(self, cluster: Cluster, topic: str) -> None:
-        self._cluster, self._topic = cluster, topic
+    def __init__(self, cluster: Cluster, topic: str, partitions: int) -> None:
+        self._cluster, self._topic, self._partitions = cluster, topic, partitions
         self._schema = fastavro.parse_schema(ParcelWeighed.avro_schema())
         transactional = {"transactional.id": f"bench.{topic}"}
         self._backlog = confluent_kafka.Producer(cluster.client | WRITING | transactional)
@@ -52,7 +52,7 @@ class Writer:
         for number in numbers:
             self._produce(self._backlog, number)
         self._backlog.flush()
-        ends = self._cluster.ends(self._topic, IsolationLevel.READ_UNCOMMITTED)
+        ends = self._cluster.ends(self._topic, self._partitions, IsolationLevel.READ_UNCOMMITTED)
         visible_at = time.monotonic()
         self._backlog.commit_transaction()
         return Backlog(visible_at, ends)
@@ -85,10 +85,10 @@ class Writer:
 class Reader:
     """Reads committed outputs, when it is asked to: meanwhile it is not in the way of who is measured."""
 
-    def __init__(self, cluster: Cluster, topic: str) -> None:
+    def __init__(self, cluster: Cluster, topic: str, partitions: int) -> None:
         reading = {"group.id": f"bench.{topic}", "isolation.level": "read_committed", "enable.auto.commit": False}
         self._consumer = confluent_kafka.Consumer(cluster.client | reading | {"enable.partition.eof": True})
-        self._positions = dict.fromkeys(range(PARTITIONS), 0)
+        self._positions = dict.fromkeys(range(partitions), 0)
         self._topic = topic
         self._schema = fastavro.parse_schema(PostagePriced.avro_schema())
 
@@ -96,7 +96,7 @@ class Reader:
         """Return the outputs that are new since the last call."""
         found, ended, until = list[dict[str, int]](), set[int](), time.monotonic() + DEADLINE_S
         self._begin()
-        while len(ended) < PARTITIONS:
+        while len(ended) < len(self._positions):
             if time.monotonic() > until:
                 raise TimeoutError(f"{self._topic} has no end")
             for record in self._consumer.consume(READ_AT_ONCE, READ_PATIENCE_S):
@@ -148,7 +148,7 @@ def verdict(outputs: list[dict[str, int]], numbers: range) -> Figures:
 def wait_until_committed(group: GroupOffsets, topic: str, ends: Offsets, lives: Callable[[], bool]) -> float:
     """Return the moment at which a group has committed all that is below `ends`. TimeoutError: it never did."""
     until = time.monotonic() + DEADLINE_S
-    for committed in _looks(group, topic):
+    for committed in _looks(group, [(topic, partition) for partition in ends]):
         now = time.monotonic()
         if all(committed.get(partition, 0) >= end for partition, end in ends.items()):
             return now
@@ -157,8 +157,8 @@ def wait_until_committed(group: GroupOffsets, topic: str, ends: Offsets, lives: 
     raise AssertionError("it looks for ever")
 
 
-def _looks(group: GroupOffsets, topic: str) -> Iterator[Offsets]:
+def _looks(group: GroupOffsets, places: list[tuple[str, int]]) -> Iterator[Offsets]:
     while True:
-        found = group.committed([(topic, each) for each in range(PARTITIONS)])
+        found = group.committed(places)
         yield {partition: offset for (_, partition), offset in found.items()}
         time.sleep(LOOK_EVERY_S)

@@ -55,8 +55,8 @@ def measure(effort: Effort) -> Table:
     """Have a shop of its own bear each load; return what was accepted, how long it took, and what an order cost."""
     with _a_shop(effort.brokers) as shop:
         if effort.warm_up:
-            _bear(shop, "a warm-up", effort.warm_up)
-        found = {name: _bear(shop, name, load) for name, load in effort.loads.items()}
+            bear(shop, "a warm-up", effort.warm_up)
+        found = {name: bear(shop, name, load) for name, load in effort.loads.items()}
     told = (
         f"`waybill load` on a stack with {effort.brokers} broker(s), one process of each service; all of it, and the"
         " processes that offer, on this machine. Milliseconds from the moment that an order was due to its 202, and"
@@ -89,7 +89,8 @@ def _a_shop(brokers: int) -> Iterator[Waybill]:
             forget(shop.home)
 
 
-def _bear(shop: Waybill, name: str, load: Load) -> dict[str, Any]:
+def bear(shop: Waybill, name: str, load: Load) -> dict[str, Any]:
+    """Have a shop bear a load; return what `waybill load --json` printed."""
     progress(f"the saga: {name}, {_told(load)}")
     words = {
         "--rate": load.rate,

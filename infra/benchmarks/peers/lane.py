@@ -32,6 +32,7 @@ class Lane:
     group: str
     commit_s: float
     keeps_state: bool
+    most_records: int
     postgres: str
     input_schema: dict[str, Any]
     output_schema: dict[str, Any]

@@ -1,6 +1,7 @@
 """The library's loop as the services run it: claims, positions and outputs in PostgreSQL, then one Kafka transaction.
 
 It commits at its own pace: at most 2,000 records a transaction, with a rest of four times what the last one took.
+Only the benchmark of growth tells it another number.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from chassis.collecting import settle
 from exactly_once import Codec, KafkaSettings, Loop
+from exactly_once import loop as loops
 
 
 async def main() -> None:
@@ -30,6 +32,7 @@ async def main() -> None:
     processor = (stateful if lane.keeps_state else stateless)(lane.group.removeprefix(prefix))
     loop = Loop(processor, engine=engine, kafka=kafka, codec=codec)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: asyncio.create_task(loop.stop()))
+    loops.MOST_RECORDS = lane.most_records
     settle()
     await loop.run()
     await engine.dispose()
