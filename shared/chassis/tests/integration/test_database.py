@@ -131,7 +131,7 @@ class Short:
     """Stands in the place of an outbox."""
 
     async def exceeds(self, connection: AsyncConnection, most: int) -> bool:
-        return (await connection.execute(text("SELECT 0"))).scalar_one() > most
+        return bool((await connection.execute(text("SELECT 0"))).scalar_one() > most)
 
 
 async def test_a_service_of_which_too_many_want_something_is_ready_all_the_same(
