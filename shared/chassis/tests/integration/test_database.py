@@ -19,7 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis import ServiceSettings, database, health
-from chassis.database import LONGEST_S, WAIT_S, Database
+from chassis.database import LONGEST_S, STANDING_S, WAIT_S, Database
 from chassis.limiting import Backlog
 from chassis.statement import Statement
 from exactly_once.transactions import AWAY, is_bug
@@ -127,11 +127,29 @@ async def test_who_finds_no_connection_in_time_is_refused_and_where_many_wait_at
     assert await ask(shop, "SELECT 7") == 7
 
 
+async def test_a_burst_may_queue_and_a_queue_that_stands_is_not_joined(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "A_FEW", 2)
+    for _ in range(POOL):
+        await ask(shop)
+    asked = [asyncio.create_task(ask(shop, "SELECT 1 FROM pg_sleep(0.3)")) for _ in range(3 * POOL)]
+    await asyncio.sleep(0.1)
+    assert not shop.is_busy
+    await asyncio.sleep(STANDING_S)
+    assert shop.is_busy
+    with pytest.raises(PoolTimeoutError, match="requests wait"):
+        await ask(shop)
+    assert await asyncio.gather(*asked) == [1] * (3 * POOL)
+    assert not shop.is_busy
+    assert await ask(shop, "SELECT 7") == 7
+
+
 class Short:
     """Stands in the place of an outbox."""
 
     async def exceeds(self, connection: AsyncConnection, most: int) -> bool:
-        return (await connection.execute(text("SELECT 0"))).scalar_one() > most
+        return bool((await connection.execute(text("SELECT 0"))).scalar_one() > most)
 
 
 async def test_a_service_of_which_too_many_want_something_is_ready_all_the_same(
@@ -145,9 +163,9 @@ async def test_a_service_of_which_too_many_want_something_is_ready_all_the_same(
     app.state.backlog = Backlog(shop, Short(), 1)  # type: ignore[arg-type]  # it is only asked how long it is
     for _ in range(POOL):
         await ask(shop)
-    asked = [asyncio.create_task(ask(shop, "SELECT 1 FROM pg_sleep(0.4)")) for _ in range(POOL)]
+    asked = [asyncio.create_task(ask(shop, "SELECT 1 FROM pg_sleep(0.3)")) for _ in range(POOL)]
     await asyncio.sleep(0.1)
-    asked += [asyncio.create_task(ask(shop, "SELECT 1 FROM pg_sleep(0.4)")) for _ in range(2)]
+    asked += [asyncio.create_task(ask(shop, "SELECT 1")) for _ in range(2)]
     await asyncio.sleep(0)
     assert shop.is_busy
     async with AsyncClient(transport=ASGITransport(app), base_url="http://shop") as client:

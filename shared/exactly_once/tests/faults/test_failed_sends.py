@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from shared.exactly_once.tests.faults.scenes import Scene
+from shared.exactly_once.tests.faults.scenes import TOPICS, Scene
 from shared.exactly_once.tests.faults.tally import NAME
 
 from exactly_once import KafkaSettings
 from exactly_once.batch import Output, Partition
 from exactly_once.errors import PublishFailed
 from exactly_once.kafka import producer as producer_module
+from exactly_once.kafka.partitioning import partition_of
 from exactly_once.kafka.producer import TransactionalProducer
 
 pytestmark = pytest.mark.integration
@@ -51,8 +52,12 @@ async def test_a_transaction_that_fills_many_batches_is_whole_and_in_order(
     scene: Scene, producer: TransactionalProducer
 ) -> None:
     keys = [b"%d" % number for number in range(200)]
-    await producer.publish([output(key, os.urandom(OF_A_BATCH_BYTES // 20)) for key in keys])
-    assert await asyncio.to_thread(scene.keys, f"{NAME}.relay") == keys
+    outputs = [output(key, os.urandom(OF_A_BATCH_BYTES // 20))._replace(out_topic="totalled") for key in keys]
+    await producer.publish(outputs)
+    read = [(message.partition(), message.key()) for message in await asyncio.to_thread(scene.messages, "totalled")]
+    for number in range(TOPICS["totalled"]):
+        wanted = [key for key in keys if partition_of(key, TOPICS["totalled"]) == number]
+        assert [key for partition, key in read if partition == number] == wanted
 
 
 async def test_a_publish_whose_sender_dies_fails_and_does_not_cancel_its_caller(

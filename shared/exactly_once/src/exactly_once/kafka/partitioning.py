@@ -10,13 +10,19 @@ from exactly_once.batch import Output, Partition
 
 POSITIVE = 0x7FFFFFFF
 KEYS_REMEMBERED = 10_000  # keys come again, and murmur2 is written in Python
+LONGEST_REMEMBERED = 200  # bytes: a foreign key may be as large as a record
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Return the partition of a key in a topic with so many."""
+    hashed = _remembered(key) if len(key) <= LONGEST_REMEMBERED else murmur2(key)
+    return (hashed & POSITIVE) % partitions
 
 
 @lru_cache(KEYS_REMEMBERED)
-def partition_of(key: bytes, partitions: int) -> int:
-    """Return the partition of a key in a topic with so many."""
-    number: int = (murmur2(key) & POSITIVE) % partitions
-    return number
+def _remembered(key: bytes) -> int:
+    hashed: int = murmur2(key)
+    return hashed
 
 
 def placed(outputs: Iterable[Output], partitions: Mapping[str, int]) -> dict[Partition, list[Output]]:

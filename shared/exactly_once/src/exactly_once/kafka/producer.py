@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from itertools import zip_longest
 from types import SimpleNamespace
 from typing import Any
 
@@ -86,7 +87,6 @@ class _Producer(AIOKafkaProducer):
             request_timeout_ms=PRODUCER_REQUEST_TIMEOUT_MS,
             retry_backoff_ms=BACKOFF_MS,
             max_batch_size=512 * 1024,
-            max_request_size=4 * 1024 * 1024,  # a dead letter is larger than the record it holds
             compression_type="lz4",
         )
         self._sender = _FencingSender(
@@ -106,10 +106,13 @@ class _Producer(AIOKafkaProducer):
         """
         topics = {output.out_topic for output in outputs}
         partitions = {topic: len(await self.partitions_for(prefix + topic)) for topic in topics}
+        places = placed(outputs, partitions)
+        rounds = zip_longest(*map(self._batches, places.values()))  # a partition's next batch waits for the one before
         return [
             await self.send_batch(batch, prefix + topic, partition=number)
-            for (topic, number), records in placed(outputs, partitions).items()
-            for batch in self._batches(records)
+            for batches in rounds
+            for (topic, number), batch in zip(places, batches, strict=True)
+            if batch is not None
         ]
 
     def _batches(self, outputs: Iterable[Output]) -> Iterator[BatchBuilder]:
