@@ -1,22 +1,27 @@
 """The ceiling: a transactional hop written by hand on aiokafka, with what we know of making it fast, and no more.
 
-It accumulates inside the open transaction, awaits the acknowledgements before it commits the offsets, and waits 3 ms
-where aiokafka waits 20. It has no fence against a zombie, no dead letters, no recovery, and no memory of event ids.
+It accumulates inside the open transaction, awaits the acknowledgements before it commits the offsets, waits 3 ms where
+aiokafka waits 20, and compresses by lz4 at level 1 where aiokafka does at 9. It has no fence against a zombie, no dead
+letters, no recovery, and no memory of event ids.
 """
 
 import asyncio
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.codec import lz4_encode
 from aiokafka.producer import sender
+from aiokafka.record._crecords import default_records
 from aiokafka.structs import TopicPartition
 from lane import Lane
 
 MOST_RECORDS = 6_000
 sender.BACKOFF_OVERRIDE = 0.003
+vars(default_records)["lz4_encode"] = partial(lz4_encode, level=1)
 
 
 class Hop:
