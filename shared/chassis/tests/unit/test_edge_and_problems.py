@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from asyncpg.exceptions import (
     AdminShutdownError,
+    InternalClientError,
     LockNotAvailableError,
     TooManyConnectionsError,
     UndefinedTableError,
@@ -32,6 +33,7 @@ FAILURES: dict[str, Exception] = {
     "retryable": Retryable("PostgreSQL: gone"),
     "pool": PoolTimeoutError(),
     "cut": OSError("connection reset"),
+    "leaving": InternalClientError("cannot switch to state 12; another operation (2) is in progress"),
     "taken": LockNotAvailableError("taken"),
     "full": TooManyConnectionsError("full"),
     "wrapped": DBAPIError("SELECT", {}, AdminShutdownError("going down")),
@@ -87,6 +89,7 @@ def client(database: Busy) -> AsyncClient:
         ("retryable", 503, "unavailable"),
         ("pool", 503, "unavailable"),
         ("cut", 503, "unavailable"),
+        ("leaving", 503, "unavailable"),
         ("taken", 409, "in-flight"),
         ("full", 503, "unavailable"),
         ("wrapped", 503, "unavailable"),

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from asyncpg import InterfaceError, PostgresError
+from asyncpg import InterfaceError, InternalClientError, PostgresError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -13,7 +13,8 @@ from exactly_once.errors import Retryable, sentence_of
 
 BUG_CLASSES = ("22", "23", "42", "54")  # data, integrity, syntax, a limit of PostgreSQL: it is wrong and stays wrong
 PRIVILEGE = "42501"  # an operator can grant it
-AWAY = (InterfaceError, PoolTimeoutError, OSError, asyncio.IncompleteReadError)  # no answer, beside DBAPIError's
+# No answer, beside DBAPIError's. The second: the server has said good-bye, but the connection is not closed yet.
+AWAY = (InterfaceError, InternalClientError, PoolTimeoutError, OSError, asyncio.IncompleteReadError)
 
 
 @asynccontextmanager
