@@ -26,9 +26,7 @@ def no_transactions() -> None:
 
     PostgreSQL still does all of its part: epochs, positions, claims, stored outputs.
     """
-    from aiokafka import AIOKafkaProducer
-
-    from exactly_once.kafka import consumer, producer, settings
+    from exactly_once.kafka import consumer, producer
 
     consumers: list[Any] = []
     assigned = consumer.GroupConsumer.assigned
@@ -36,6 +34,16 @@ def no_transactions() -> None:
     def remember(self: Any, places: Any) -> None:
         consumers[:] = [self]
         assigned(self, places)
+
+    consumer.GroupConsumer.assigned = remember  # type: ignore[method-assign]
+    producer._Producer = _plain_producer(consumers)  # type: ignore[misc]
+
+
+def _plain_producer(consumers: list[Any]) -> type[Any]:
+    """Return the library's producer without transactions; the first consumer of the list commits its offsets."""
+    from aiokafka import AIOKafkaProducer
+
+    from exactly_once.kafka import producer, settings
 
     class Plain(producer._Producer):
         def __init__(self, known: settings.KafkaSettings, name: str) -> None:
@@ -46,7 +54,6 @@ def no_transactions() -> None:
                 request_timeout_ms=settings.PRODUCER_REQUEST_TIMEOUT_MS,
                 retry_backoff_ms=settings.BACKOFF_MS,
                 max_batch_size=512 * 1024,
-                max_request_size=4 * 1024 * 1024,
                 compression_type="lz4",
             )
 
@@ -60,8 +67,7 @@ def no_transactions() -> None:
         async def commit_transaction(self) -> None:
             """Do nothing."""
 
-    consumer.GroupConsumer.assigned = remember  # type: ignore[method-assign]
-    producer._Producer = Plain  # type: ignore[assignment,misc]
+    return Plain
 
 
 def at_least_once() -> None:

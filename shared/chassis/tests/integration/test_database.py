@@ -65,6 +65,15 @@ async def ask(shop: Shop, statement: str = "SELECT pg_backend_pid()") -> int:
         return int((await connection.execute(text(statement))).scalar_one())
 
 
+async def all_lent(shop: Shop, statement: str) -> list[asyncio.Task[int]]:
+    """Open every connection, and return the tasks in which each is busy with a statement."""
+    await asyncio.gather(*(ask(shop, "SELECT 1 FROM pg_sleep(0.05)") for _ in range(POOL)))
+    holding = [asyncio.create_task(ask(shop, statement)) for _ in range(POOL)]
+    while shop.engine.pool.checkedout() < POOL:  # type: ignore[attr-defined]  # noqa: ASYNC110  # a queue pool sets no event
+        await asyncio.sleep(0.001)
+    return holding
+
+
 async def refused_after(shop: Shop, statement: str = "SELECT 1") -> float:
     """Return after how many seconds a request was refused, in a way that is answered with 503."""
     began = time.monotonic()
@@ -111,11 +120,8 @@ async def test_a_statement_that_takes_too_long_is_cut_and_its_neighbours_are_not
 async def test_who_finds_no_connection_in_time_is_refused_and_where_many_wait_at_once(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    holding = await all_lent(shop, "SELECT 1 FROM pg_sleep(1.3)")
     monkeypatch.setattr(database, "MOST_WAITING", 2)
-    for _ in range(POOL):
-        await ask(shop)
-    holding = [asyncio.create_task(ask(shop, "SELECT 1 FROM pg_sleep(1.3)")) for _ in range(POOL)]
-    await asyncio.sleep(0.1)
     waiting = [asyncio.create_task(refused_after(shop)) for _ in range(2)]
     await asyncio.sleep(0)
     began = time.monotonic()
@@ -130,17 +136,16 @@ async def test_who_finds_no_connection_in_time_is_refused_and_where_many_wait_at
 async def test_a_burst_may_queue_and_a_queue_that_stands_is_not_joined(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    asked = await all_lent(shop, "SELECT 1 FROM pg_sleep(0.6)")
     monkeypatch.setattr(database, "A_FEW", 2)
-    for _ in range(POOL):
-        await ask(shop)
-    asked = [asyncio.create_task(ask(shop, "SELECT 1 FROM pg_sleep(0.3)")) for _ in range(3 * POOL)]
-    await asyncio.sleep(0.1)
+    asked += [asyncio.create_task(ask(shop, "SELECT 1")) for _ in range(POOL)]
+    await asyncio.sleep(0)
     assert not shop.is_busy
-    await asyncio.sleep(STANDING_S)
+    await asyncio.sleep(STANDING_S + 0.1)
     assert shop.is_busy
-    with pytest.raises(PoolTimeoutError, match="requests wait"):
+    with pytest.raises(PoolTimeoutError, match=f"{POOL} requests wait"):
         await ask(shop)
-    assert await asyncio.gather(*asked) == [1] * (3 * POOL)
+    assert await asyncio.gather(*asked) == [1] * (2 * POOL)
     assert not shop.is_busy
     assert await ask(shop, "SELECT 7") == 7
 
@@ -156,15 +161,12 @@ async def test_a_service_of_which_too_many_want_something_is_ready_all_the_same(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who takes it for dead sends its load to the next one, which is then as busy."""
-    monkeypatch.setattr(database, "MOST_WAITING", 2)
     app = FastAPI()
     app.include_router(health.router)
     app.state.database, app.state.workers = shop, {}
     app.state.backlog = Backlog(shop, Short(), 1)  # type: ignore[arg-type]  # it is only asked how long it is
-    for _ in range(POOL):
-        await ask(shop)
-    asked = [asyncio.create_task(ask(shop, "SELECT 1 FROM pg_sleep(0.3)")) for _ in range(POOL)]
-    await asyncio.sleep(0.1)
+    asked = await all_lent(shop, "SELECT 1 FROM pg_sleep(0.3)")
+    monkeypatch.setattr(database, "MOST_WAITING", 2)
     asked += [asyncio.create_task(ask(shop, "SELECT 1")) for _ in range(2)]
     await asyncio.sleep(0)
     assert shop.is_busy

@@ -231,3 +231,9 @@ async def eventually(holds: Callable[[], Any], deadline_s: float = DEADLINE_S) -
             if (await held) if isinstance(held, Awaitable) else held:
                 return
             await asyncio.sleep(0.005)
+
+
+async def until_it_gathers(scene: Scene) -> None:
+    """Wait until what is there was polled once more."""
+    polls = scene.cluster.polls
+    await eventually(lambda: scene.cluster.polls > polls)
