@@ -37,7 +37,9 @@ async def snapshot(stack: Stack, database: str) -> AsyncIterator["asyncpg.Connec
             stack.postgres_dsn(database, AUDITOR), ssl=False, timeout=CONNECT_S, command_timeout=ANSWER_S
         )
     except UNANSWERED as error:
-        raise UsageError(f"the database of {database} can't be read: {str(error) or 'no answer'}") from error
+        raise UsageError(
+            f"the database of {database} can't be read: {str(error) or 'no answer'}; see `waybill status`"
+        ) from error
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             yield connection

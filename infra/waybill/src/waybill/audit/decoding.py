@@ -40,7 +40,7 @@ async def fetch_schemas(registry_url: str, records: Iterable[Raw]) -> Schemas:
         async with ClientSession() as session:
             schemas = await asyncio.gather(*(_schema(session, f"{registry_url}/schemas/ids/{each}") for each in ids))
     except (ClientError, OSError) as error:
-        raise UsageError(f"the schema registry can't be read: {error}") from error
+        raise UsageError(f"the schema registry can't be read: {error}; see `waybill status`") from error
     return dict(zip(ids, schemas, strict=True))
 
 

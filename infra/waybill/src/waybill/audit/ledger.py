@@ -26,7 +26,7 @@ async def read_ledger(stack: Stack) -> list[Entry]:
                 entries += map(_entry, page["entries"])
                 after = page["next"] if page["entries"] else None
     except (ClientError, OSError, LookupError, ValueError) as error:
-        raise UsageError(f"the payment gateway's ledger can't be read: {error}") from error
+        raise UsageError(f"the payment gateway's ledger can't be read: {error}; see `waybill status`") from error
     return entries
 
 

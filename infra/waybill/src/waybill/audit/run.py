@@ -34,7 +34,7 @@ async def audit(
     try:
         evidence = await collect(stack, wait_s=wait_s)
     except KafkaException as error:
-        raise UsageError(f"Kafka can't be read: {error.args[0].str()}") from error
+        raise UsageError(f"Kafka can't be read: {error.args[0].str()}; see `waybill status`") from error
     with everything_kept():
         lines = lines_of(judge(replace(evidence, answers=answers, history=history)))
     return Report(

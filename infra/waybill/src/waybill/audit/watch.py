@@ -39,7 +39,7 @@ class Watch:
         try:
             await self.look()
         except KafkaException as error:
-            raise UsageError(f"Kafka can't be read: {error.args[0].str()}") from error
+            raise UsageError(f"Kafka can't be read: {error.args[0].str()}; see `waybill status`") from error
         self._looking = asyncio.create_task(self._keep_looking())
         return self
 

@@ -1,0 +1,36 @@
+"""Of a stack that is down, commands say in a sentence what does not answer, and where to look."""
+
+from pathlib import Path
+
+import pytest
+
+from waybill.audit.databases import snapshot
+from waybill.customers import Shop
+from waybill.errors import UsageError
+from waybill.stack import Stack
+from waybill.token import signing
+
+NOBODY = "http://127.0.0.1:1"
+
+
+@pytest.fixture
+def down() -> Stack:
+    services = {"checkout": [NOBODY], "inventory": [NOBODY]}
+    return Stack(
+        home=Path(), namespace="", brokers=1, kafka_bootstrap="", postgres_host="127.0.0.1", postgres_port=1,
+        registry_url="", gateway_url="", services=services,
+    )  # fmt: skip
+
+
+async def test_a_shop_that_does_not_answer(down: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signing.Signer, "operator", lambda _: "a-token")
+    async with Shop(down) as shop:
+        with pytest.raises(UsageError, match="does not answer: see `waybill status`, start with `waybill up`"):
+            await shop.stock({"cup": (100, 1)})
+
+
+async def test_a_database_that_does_not_answer(down: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Stack, "secret", lambda *_: "secret")
+    with pytest.raises(UsageError, match="the database of checkout can't be read: .*; see `waybill status`"):
+        async with snapshot(down, "checkout"):
+            pass
