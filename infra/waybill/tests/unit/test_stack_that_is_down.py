@@ -31,6 +31,6 @@ async def test_a_shop_that_does_not_answer(down: Stack, monkeypatch: pytest.Monk
 
 async def test_a_database_that_does_not_answer(down: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Stack, "secret", lambda *_: "secret")
-    with pytest.raises(UsageError, match="the database of checkout can't be read: .*; see `waybill status`"):
+    with pytest.raises(UsageError, match=r"the database of checkout can't be read: .*; see `waybill status`"):
         async with snapshot(down, "checkout"):
             pass
