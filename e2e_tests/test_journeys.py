@@ -22,7 +22,7 @@ pytestmark = pytest.mark.e2e
 
 SAMPLE = Path(__file__).parent / "data" / "purchases-sample.csv"
 SOME_LINES = 400
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 TAKEN_FOR_NOBODY = """INSERT INTO ledger (charge_id, idempotency_key, reference, kind, amount_minor, currency)
     VALUES ('ch', 'nobody', 'nobody', 'capture', 1250, 'USD')"""
 

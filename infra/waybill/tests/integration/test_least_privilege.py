@@ -18,7 +18,7 @@ from waybill.stack import Stack
 pytestmark = pytest.mark.integration
 
 NOTHING = KafkaDifference({}, {}, {}, frozenset(), frozenset(), frozenset(), ())
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 INTERNAL = ("__consumer_offsets", "__transaction_state")
 Told = dict[str, tuple[set[str], set[str]]]
 

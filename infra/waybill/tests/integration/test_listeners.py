@@ -17,7 +17,7 @@ from waybill.stack import Stack
 
 pytestmark = pytest.mark.integration
 
-PATIENCE_S = 5.0
+PATIENCE_S = 20.0
 ASK_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 7, -1)  # ApiVersions v0: what any listener of Kafka answers first
 STRONG = {"TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256"}
 OLD = (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_2)

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.integration
 
 Drift = Callable[[Stack], Awaitable[None]]
 NONE = KafkaDifference({}, {}, {}, frozenset(), frozenset(), frozenset(), ())
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 
 
 async def found_by_check(stack: Stack) -> list[tuple[str, str, str]]:

@@ -13,7 +13,7 @@ from waybill.stack import Stack
 
 pytestmark = pytest.mark.integration
 
-DEADLINE_S = 15.0
+DEADLINE_S = 45.0
 
 
 def client(stack: Stack, user: str, **settings: str) -> dict[str, str | int | float | bool]:

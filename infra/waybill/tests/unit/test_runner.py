@@ -8,7 +8,7 @@ from pathlib import Path
 from waybill.local.programs import Program
 from waybill.local.runner import Runner
 
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 REFUSED = """
 import datetime as dt, json, sys
 now = dt.datetime.now(dt.UTC).isoformat()

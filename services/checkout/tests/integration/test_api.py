@@ -18,7 +18,7 @@ BODY: dict[str, Any] = {
     "lines": [{"sku": "cup", "quantity": 3}, {"sku": "pot", "quantity": 1}],
     "payment_token": "tok_ok",
 }
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 Opened = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 Place = Callable[..., Any]

@@ -11,7 +11,7 @@ from waybill.token.signing import Signer
 
 pytestmark = pytest.mark.integration
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from waybill.stack import Stack
 
 pytestmark = pytest.mark.integration
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 HELD = """
 INSERT INTO reservations (order_id, customer_id, state, reserved_at)
 SELECT id, 'anna', 'held', now() - interval '1 hour' FROM unnest($1::uuid[]) AS id"""

@@ -21,7 +21,7 @@ from waybill.token.signing import Signer
 pytestmark = pytest.mark.integration
 
 Opened = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def a_record(number: int, topic: str = "orders", partition: int = 1) -> Record:

@@ -17,7 +17,7 @@ from waybill.stack import Stack
 pytestmark = pytest.mark.integration
 
 SERVICE = "fulfillment"
-DEADLINE_S = 20
+DEADLINE_S = 60
 
 
 def engine_of(stack: Stack, role: str) -> AsyncEngine:

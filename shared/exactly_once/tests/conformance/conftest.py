@@ -23,7 +23,7 @@ from exactly_once.testing import MemoryBroker
 from exactly_once.testing.log import End
 from waybill.stack import Stack
 
-DEADLINE_S = 30
+DEADLINE_S = 90
 PARTITIONS = 3
 
 

@@ -14,7 +14,7 @@ Side: TypeAlias = Any  # conftest.py has these two: test files do not import eac
 Members: TypeAlias = Any
 
 PLACES = frozenset(Partition("in", number) for number in range(3))
-DEADLINE_S = 30
+DEADLINE_S = 90
 BEGINNINGS = dict.fromkeys(PLACES, 0)
 
 

@@ -22,7 +22,7 @@ from exactly_once.kafka import producer
 from waybill.local.shop import migration_environment
 from waybill.stack import Stack
 
-DEADLINE_S = 40.0
+DEADLINE_S = 90.0
 PARTITIONS = 3
 
 

@@ -31,7 +31,7 @@ from waybill.stack import Stack
 PARTITIONS = 2
 LETTERS = f"{NAME}.dead-letters"
 TOPICS = ("added", "totalled", LETTERS)
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 ASK_AGAIN_S = 0.1
 
 

@@ -32,7 +32,7 @@ from waybill.stack import Stack
 
 pytestmark = pytest.mark.integration
 
-DEADLINE_S = 40
+DEADLINE_S = 90
 BUGGY, UNWANTED = "buggy", "unwanted"
 
 

@@ -13,7 +13,7 @@ from shared.exactly_once.tests.faults.tally import Row
 from shared.exactly_once.tests.integration.clerk import a_clerk, configure, grant, may_write, revoke
 from shared.exactly_once.tests.integration.stage import LETTERS, Stage, failures, named
 
-from exactly_once import KafkaSettings
+from exactly_once import KafkaSettings, pace
 from exactly_once.kafka import producer
 from waybill.audit.kafka import patiently
 from waybill.driver import Waybill
@@ -22,6 +22,7 @@ pytestmark = pytest.mark.integration
 
 Eventually = Callable[..., Awaitable[None]]
 ATTEMPTS = 3
+PATIENCE_S = 120.0  # an attempt beside a broker that sleeps may take ten seconds
 MINUTES = pytest.mark.nightly  # the broker that wakes up takes two to write the markers of what was aborted
 MIN_ISR = "min.insync.replicas"
 ANY_PORT = 18_000  # the stack that is there keeps its own
@@ -31,6 +32,7 @@ ANY_PORT = 18_000  # the stack that is there keeps its own
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(producer, "PUBLISH_DEADLINE_S", 2.0)
     monkeypatch.setattr(producer, "START_DEADLINE_S", 3.0)
+    monkeypatch.setattr(pace, "LONGEST_BACKOFF_S", 1.0)
 
 
 @pytest.fixture
@@ -46,9 +48,9 @@ def attempts() -> float:
 
 async def nothing_moves(stage: Stage, eventually: Eventually, failed: float) -> None:
     """See an attempt fail, and then nothing move while some more fail."""
-    await eventually(lambda: attempts() > failed)
+    await eventually(lambda: attempts() > failed, PATIENCE_S)
     before = await what_is_seen(stage)
-    await eventually(lambda: attempts() > failed + ATTEMPTS)
+    await eventually(lambda: attempts() > failed + ATTEMPTS, PATIENCE_S)
     assert await what_is_seen(stage) == before
 
 
@@ -95,7 +97,7 @@ async def what_has_too_few_replicas_is_waited_for(stage: Stage, eventually: Even
         await stage.at_rest()
         await configure(stage, topic, MIN_ISR, "3")
         async with without_a_broker(stage):
-            await eventually(lambda: in_sync(stage, topic) == {2})
+            await eventually(lambda: in_sync(stage, topic) == {2}, PATIENCE_S)
             failed = attempts()
             await stage.put(*named("behind", inputs(12, seed=2)))
             await nothing_moves(stage, eventually, failed)
