@@ -32,6 +32,7 @@ PRICE = Money(amount_minor=1999, currency="EUR")
 NOTHING_TOLD = dict[str, Any].fromkeys(("topics", "keys", "values", "headers"), ())  # no relay: the order is put
 
 _RECEIVE = text("INSERT INTO stock (sku, received, free, held, shipped) VALUES (:sku, :units, :units, 0, 0)")
+_LIST = text("INSERT INTO products VALUES (:sku, :sku, :minor, :currency)")
 _STOCK = text("SELECT received, free, held, shipped FROM stock WHERE sku = :sku")
 _STATUS = text("SELECT status, cancellation FROM orders WHERE order_id = :order_id")
 _SHIPMENTS = text("SELECT count(*) FROM shipments WHERE order_id = :order_id")
@@ -92,6 +93,7 @@ class Shop:
 
     async def receive(self, sku: str, units: int) -> None:
         await self._execute("inventory", _RECEIVE, sku=sku, units=units)
+        await self._execute("checkout", _LIST, sku=sku, minor=PRICE.amount_minor, currency=PRICE.currency)
 
     async def place(self, customer_id: str, sku: str, token: str) -> UUID:
         """Do what checkout's door does: store the order, and publish it."""
@@ -102,7 +104,8 @@ class Shop:
         )
         async with transaction(self._engines["checkout"]) as connection:
             claim = store.Claim(customer_id, str(order.order_id), b"", order.order_id)
-            assert await store.place(connection, claim, order, NOTHING_TOLD)
+            placing = await store.place(connection, claim, order, NOTHING_TOLD)
+        assert placing is store.Placing.DONE
         self._kits["inventory"].put(order, str(uuid4()))
         return order.order_id
 

@@ -21,6 +21,7 @@ from chassis.limiting import Backlog
 from chassis.publishing import Publisher
 from chassis.settings import ServiceSettings
 from checkout import api, reads
+from checkout.prices import RememberedPrices
 from checkout.settings import Settings
 from contracts import OrderCancelled, OrderPlaced
 from exactly_once import Codec, Outbox
@@ -38,7 +39,7 @@ class _Deaf:
 
 def checkout(settings: Settings) -> FastAPI:
     """Return checkout without its loop and its relay."""
-    app = chassis.create_app(settings, routers=[api.router, reads.router])
+    app = chassis.create_app(settings, routers=[api.router, reads.router], state={"prices": RememberedPrices()})
     outbox = Outbox(asyncio.run(_codec()))
     served = app.router.lifespan_context
 

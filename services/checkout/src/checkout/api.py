@@ -2,24 +2,28 @@
 
 import datetime as dt
 from collections.abc import Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.fields import PRINTABLE, Sku, WholeNumber
 from chassis.limiting import CountedCustomer
 from chassis.problem_types import ASKING, CHANGING, refusals
-from chassis.problems import Problem
+from chassis.problems import Problem, unavailable
 from chassis.publishing import Publication, ThePublisher
 from checkout import store
 from checkout.domain import MixedCurrenciesError, TotalTooLargeError, UnknownSkusError, body_digest, priced, total_of
+from checkout.prices import RememberedPrices
 from checkout.problem_types import OWN
 from checkout.reads import OrderAnswer, answered, not_found
 from contracts import Money, OrderCancelled, OrderPlaced
+
+ATTEMPTS = 3  # at an order whose prices change while it is placed
 
 router = APIRouter(prefix="/v1/orders", tags=["orders"])
 
@@ -65,23 +69,20 @@ PLACING = refusals(
 CANCELLING = refusals(*ASKING, "order-not-found", "order-ended", "in-flight", "too-many-requests", own=OWN)
 
 
-@router.post("", status_code=HTTPStatus.ACCEPTED, responses=PLACING)
+@router.post("", status_code=HTTPStatus.ACCEPTED, response_model=OrderAnswer, responses=PLACING)
 async def place_order(
-    asked: OrderRequest,
-    customer: CountedCustomer,
-    publisher: ThePublisher,
-    response: Response,
-    idempotency_key: Key,
-) -> OrderAnswer:
+    request: Request, asked: OrderRequest, customer: CountedCustomer, publisher: ThePublisher, idempotency_key: Key
+) -> Response:
     """Accept an order: once a key, however often it is sent."""
     claim = store.Claim(customer.subject, idempotency_key, body_digest(asked.model_dump()), uuid4())
+    headers = dict[str, str]()
     async with publisher.statements() as publication:
-        answer = await _placed(publication, asked, claim)
+        answer = await _placed(publication, request.app.state.prices, asked, claim)
         if answer is None:
             answer = await _repeated(publication.connection, claim)
-            response.headers["Idempotency-Replayed"] = "true"
-    response.headers["Location"] = answer.links["self"]
-    return answer
+            headers["Idempotency-Replayed"] = "true"
+    headers["Location"] = answer.links["self"]
+    return Response(answer.model_dump_json(), HTTPStatus.ACCEPTED, headers, "application/json")
 
 
 @router.post("/{order_id}/cancellation", status_code=HTTPStatus.ACCEPTED, responses=CANCELLING)
@@ -107,16 +108,39 @@ async def cancel_order(
     return CancellationAnswer(order_id=order_id, cancellation="asked", links=links)
 
 
-async def _placed(publication: Publication, asked: OrderRequest, claim: store.Claim) -> OrderAnswer | None:
+async def _placed(
+    publication: Publication, prices: RememberedPrices, asked: OrderRequest, claim: store.Claim
+) -> OrderAnswer | None:
     """Place an order; None: its key stands for another request, or for this one sent before."""
-    prices = await store.quote(publication.connection, claim, {line.sku for line in asked.lines})
-    if prices is None:
+    for _ in range(ATTEMPTS):
+        order = await _priced(publication.connection, prices, asked, claim)
+        if order is None:
+            return None
+        told = publication.told(order, correlation_id=str(order.order_id))
+        placing = await store.place(publication.connection, claim, order, told)
+        if placing is not store.Placing.PRICES_HAVE_MOVED:
+            is_placed = placing is store.Placing.DONE
+            return answered(order.order_id, "placed", order.total) if is_placed else None
+        prices.forget({line.sku for line in order.lines})
+    raise unavailable("the prices change just now; try again in a moment")
+
+
+async def _priced(
+    connection: AsyncConnection, prices: RememberedPrices, asked: OrderRequest, claim: store.Claim
+) -> OrderPlaced | None:
+    """Return the order at remembered prices, or at the products'; None: its key is taken.
+
+    A refusal needs the products' own prices, and first of all a key that is free.
+    """
+    skus = {line.sku for line in asked.lines}
+    if (remembered := prices.of(skus)) is not None:
+        with suppress(Problem):
+            return _decide(asked, claim, remembered)
+    quoted = await store.quote(connection, claim, skus)
+    if quoted is None:
         return None
-    order = _decide(asked, claim, prices)
-    told = publication.told(order, correlation_id=str(order.order_id))
-    if not await store.place(publication.connection, claim, order, told):
-        return None
-    return answered(order.order_id, "placed", order.total)
+    prices.learn(quoted)
+    return _decide(asked, claim, quoted)
 
 
 def _decide(asked: OrderRequest, claim: store.Claim, prices: Mapping[str, Money]) -> OrderPlaced:

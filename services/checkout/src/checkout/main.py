@@ -4,6 +4,7 @@ import chassis
 from checkout import api, reads
 from checkout.handlers import processor
 from checkout.keys import forget_keys
+from checkout.prices import RememberedPrices
 from checkout.settings import Settings
 from contracts import OrderCancelled, OrderPlaced
 
@@ -14,6 +15,7 @@ app = chassis.create_app(
     routers=[api.router, reads.router],
     publishes=[OrderPlaced, OrderCancelled],
     prunes=[forget_keys],
+    state={"prices": RememberedPrices()},
 )
 
 if __name__ == "__main__":

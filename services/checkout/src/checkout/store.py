@@ -1,6 +1,7 @@
 """Checkout's statements: one round trip each, set-based."""
 
 from collections.abc import Collection, Mapping, Sequence
+from enum import Enum, auto
 from typing import Any, NamedTuple, Self
 from uuid import UUID
 
@@ -22,11 +23,17 @@ _KEY = text("""
 SELECT k.body_digest, o.* FROM idempotency_keys k JOIN orders o USING (order_id)
 WHERE k.customer_id = :customer_id AND k.key = :key""")
 
-# All that an order is, or nothing: a twin under way makes the claim wait, and then it is not claimed here.
+# All that an order is, or nothing: at prices that stand, and where the key is free. A twin under way makes the claim
+# wait, and then it is not claimed here.
 _PLACE = Statement(f"""
-WITH claimed AS (
+WITH priced AS (
+    SELECT NOT EXISTS (
+        SELECT FROM unnest(CAST(:skus AS text[]), CAST(:prices AS bigint[])) AS l(sku, price)
+        LEFT JOIN products p ON p.sku = l.sku AND p.unit_price_minor = l.price AND p.currency = :currency
+        WHERE p.sku IS NULL) AS rightly),
+claimed AS (
     INSERT INTO idempotency_keys (customer_id, key, body_digest, order_id)
-    VALUES (:customer_id, :key, :body_digest, :order_id)
+    SELECT :customer_id, :key, :body_digest, :order_id FROM priced WHERE rightly
     ON CONFLICT (customer_id, key) DO NOTHING RETURNING order_id),
 placed AS (
     INSERT INTO orders (order_id, customer_id, status, total_minor, currency, placed_at)
@@ -37,7 +44,7 @@ lined AS (
     FROM claimed, unnest(CAST(:skus AS text[]), CAST(:quantities AS bigint[]), CAST(:prices AS bigint[]))
         WITH ORDINALITY AS l(sku, quantity, price, line_no)),
 told AS ({insertion("EXISTS (SELECT FROM claimed)")})
-SELECT EXISTS (SELECT FROM claimed)""")  # noqa: S608  # of constants
+SELECT EXISTS (SELECT FROM claimed) AS is_placed, rightly FROM priced""")  # noqa: S608  # of constants
 
 _ORDER = text("SELECT * FROM orders WHERE order_id = :order_id")
 _LINES = text("SELECT sku, quantity, unit_price_minor FROM order_lines WHERE order_id = :order_id ORDER BY line_no")
@@ -77,6 +84,14 @@ class Claim(NamedTuple):
     order_id: UUID
 
 
+class Placing(Enum):
+    """What came of placing an order; but for the first, nothing was changed."""
+
+    DONE = auto()
+    KEY_IS_TAKEN = auto()
+    PRICES_HAVE_MOVED = auto()
+
+
 async def quote(connection: AsyncConnection, claim: Claim, skus: Collection[str]) -> dict[str, Money] | None:
     """Return the prices of these skus, as far as there are any; None: the claim's key stands for something already."""
     asked = {"customer_id": claim.customer_id, "key": claim.key, "skus": list(skus)}
@@ -96,8 +111,8 @@ async def claimed(connection: AsyncConnection, customer_id: str, key: str) -> Cl
     return Claimed(bytes(row.body_digest), row) if row else None
 
 
-async def place(connection: AsyncConnection, claim: Claim, order: OrderPlaced, told: Mapping[str, Any]) -> bool:
-    """Claim the key, insert the order with its lines, and put what tells of it; False: a twin has been faster.
+async def place(connection: AsyncConnection, claim: Claim, order: OrderPlaced, told: Mapping[str, Any]) -> Placing:
+    """Claim the key, insert the order with its lines, and put what tells of it, if its prices are the products'.
 
     Waits for a twin under way, and gives up with the lock's time-out.
     """
@@ -109,8 +124,10 @@ async def place(connection: AsyncConnection, claim: Claim, order: OrderPlaced, t
         "quantities": [line.quantity for line in order.lines],
         "prices": [line.unit_price.amount_minor for line in order.lines],
     }
-    ((is_placed,),) = await _PLACE.rows(connection, {**claim._asdict(), **places, **told})
-    return bool(is_placed)
+    ((is_placed, rightly),) = await _PLACE.rows(connection, {**claim._asdict(), **places, **told})
+    if not rightly:
+        return Placing.PRICES_HAVE_MOVED
+    return Placing.DONE if is_placed else Placing.KEY_IS_TAKEN
 
 
 async def order(connection: AsyncConnection, order_id: UUID) -> Any:

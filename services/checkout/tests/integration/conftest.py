@@ -10,6 +10,7 @@ import chassis
 from chassis.migrate import MigrationSettings, migrate
 from checkout import api, reads
 from checkout.handlers import processor
+from checkout.prices import RememberedPrices
 from checkout.settings import Settings
 from contracts import OrderCancelled, OrderPlaced
 from waybill.local import shop
@@ -39,7 +40,11 @@ def open_checkout(migrated: Stack) -> Opened:
     async def opened(**changes: object) -> AsyncIterator[httpx.AsyncClient]:
         settings = Settings.model_validate(given | changes)
         app = chassis.create_app(
-            settings, processor=processor, routers=[api.router, reads.router], publishes=[OrderPlaced, OrderCancelled]
+            settings,
+            processor=processor,
+            routers=[api.router, reads.router],
+            publishes=[OrderPlaced, OrderCancelled],
+            state={"prices": RememberedPrices()},
         )
         async with LifespanManager(app, startup_timeout=30, shutdown_timeout=10) as manager:
             transport = httpx.ASGITransport(app=manager.app)

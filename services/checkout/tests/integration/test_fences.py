@@ -22,15 +22,16 @@ Ordered = Callable[..., Awaitable[httpx.Response]]
 TWINS = 4
 CLAIM = """claimed AS (
     INSERT INTO idempotency_keys (customer_id, key, body_digest, order_id)
-    VALUES (:customer_id, :key, :body_digest, :order_id)
+    SELECT :customer_id, :key, :body_digest, :order_id FROM priced WHERE rightly
     ON CONFLICT (customer_id, key) DO NOTHING RETURNING order_id)"""
+COMPARED = "p.unit_price_minor = l.price"
 ANYHOW = "claimed AS (SELECT CAST(:order_id AS uuid) AS order_id)"
 
 
-def placing_with(claim: str) -> Statement:
-    """Return the statement that places an order, with another way to its claim."""
-    assert CLAIM in store._PLACE.named, "the statement has changed: so must this"
-    return Statement(store._PLACE.named.replace(CLAIM, claim))
+def placing_with(other: str, instead_of: str = CLAIM) -> Statement:
+    """Return the statement that places an order, with another way to its claim, or to something else."""
+    assert instead_of in store._PLACE.named, "the statement has changed: so must this"
+    return Statement(store._PLACE.named.replace(instead_of, other))
 
 
 class Door(NamedTuple):
@@ -98,7 +99,7 @@ async def test_unless_claim_and_order_are_committed_as_one_an_order_is_doubled_a
     assert await door.orders() == orders
 
 
-async def place_then_claim(connection: Any, claim: store.Claim, order: Any, told: Any) -> bool:
+async def place_then_claim(connection: Any, claim: store.Claim, order: Any, told: Any) -> store.Placing:
     """Place an order and claim its key, in two transactions."""
     lines: Collection[Any] = order.lines
     places = {
@@ -114,7 +115,7 @@ async def place_then_claim(connection: Any, claim: store.Claim, order: Any, told
     await placing_with(ANYHOW).rows(connection, places | told)
     claiming = text("INSERT INTO idempotency_keys VALUES (:customer_id, :key, :body_digest, :order_id)")
     await connection.execute(claiming, claim._asdict())
-    return True
+    return store.Placing.DONE
 
 
 @pytest.mark.parametrize(("fenced", "status"), [(True, 422), (False, 202)])
@@ -127,3 +128,20 @@ async def test_unless_bodies_are_compared_another_order_gets_the_answer_of_the_f
         await until_ready(client)
         assert (await door.order(client), await door.order(client, "pot")) == (202, status)
     assert await door.orders() == 1
+
+
+@pytest.mark.parametrize(("fenced", "minor"), [(True, 260), (False, 250)])
+async def test_unless_prices_are_compared_an_order_costs_what_the_last_one_did(
+    door: Door, monkeypatch: pytest.MonkeyPatch, *, fenced: bool, minor: int
+) -> None:
+    if not fenced:
+        monkeypatch.setattr(store, "_PLACE", placing_with("l.price > 0", COMPARED))
+    reprice = "UPDATE products SET unit_price_minor = $1 WHERE sku = 'cup'"
+    async with door.open() as client:
+        await until_ready(client)
+        await door.place(client, str(uuid4()), customer=door.customer)
+        await door.connection.execute(reprice, 260)
+        await door.order(client)
+        await door.connection.execute(reprice, 250)
+    costs = "SELECT total_minor FROM orders WHERE customer_id = $1 ORDER BY number"
+    assert [row["total_minor"] for row in await door.connection.fetch(costs, door.customer)] == [250, minor]

@@ -5,12 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
-COMMITS = 2  # of the statements that speak of a key: the first asks for prices
-
 
 @dataclass
 class Wire:
-    """A proxy on loopback; `lose` says what is lost next, of the statements that speak of `whose`.
+    """A proxy on loopback; `lose` says what is lost next, of the statements that speak of `whose`: from the `at`th on.
 
     "the commit", "its answer" (the connection breaks), or "every word" (no answer ever comes, the connection stays).
     """
@@ -19,6 +17,7 @@ class Wire:
     port: int = 0
     lose: str = ""
     whose: str = ""
+    at: int = 2  # the first asks for prices, where none are remembered
     lost: asyncio.Event = field(default_factory=asyncio.Event)
     _both_ways: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -34,7 +33,7 @@ class Wire:
         try:
             while words := await reader.read(1 << 16):
                 ours += bool(self.whose and self.whose.encode() in words)
-                if ours == COMMITS and self.lose:
+                if ours == self.at and self.lose:
                     muted.set()
                     lose, self.lose = self.lose, ""
                     if lose != "the commit":
