@@ -1,7 +1,6 @@
 """A service's database: the transactions of its requests end here, in bounded time, and nowhere in a service."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -14,11 +13,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from chassis.settings import ServiceSettings
+from chassis.turns import Turns
 
 WAIT_S = 1.0  # for a connection, be it free or new: whoever waits longer is told to come again
 LONGEST_S = 1.5  # that a request may hold one
-MOST_WAITING = 200  # requests for a connection: one more is told so at once
-A_FEW, STANDING_S = 10, 0.25  # a burst may queue; of a queue that is no shorter than this for so long nobody gains
 LOCK_PATIENCE_S = 1.0  # below LONGEST_S: a row that is taken is another answer than a database that is away
 WORKERS_PATIENCE_S = 5.0
 WORKERS_LOCK_PATIENCE_S = 3.0  # below the transaction's own bound, which would cut the connection
@@ -35,16 +33,12 @@ class Database:
         """Prepare a pool of as many connections as the settings say; none is opened yet."""
         self.engine = _pool(settings, settings.postgres_pool, WAIT_S, LOCK_PATIENCE_S)
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")  # no BEGIN or COMMIT to wait for
-        self._waiting, self._short_at = 0, 0.0  # when the queue was short for the last time
+        self._turns = Turns(settings.postgres_pool)  # in the pool's own queue the last may overtake the first
 
     @property
     def is_busy(self) -> bool:
-        """Tell whether another request would be refused: too many wait for a connection, or a few all the time.
-
-        After a burst the queue is short again soon. One that stands makes every request late, and no more are served.
-        """
-        stands = self._waiting >= A_FEW and time.monotonic() - self._short_at > STANDING_S
-        return stands or self._waiting >= MOST_WAITING
+        """Tell whether another request would be refused: too many wait for a connection, or it would wait too long."""
+        return self._turns.is_long
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -70,29 +64,28 @@ class Database:
 
     @asynccontextmanager
     async def _lent(self, engine: AsyncEngine, *, is_request: bool = True) -> AsyncIterator[AsyncConnection]:
-        connection = await self._connected(engine, is_request=is_request)
+        if is_request and self.is_busy:
+            raise PoolTimeoutError(f"{self._turns.waiting} requests wait for a connection already")
+        connection = await self._connected(engine)
         driver: Any = connection.sync_connection.connection.driver_connection  # type: ignore[union-attr]  # it is open
         cut = asyncio.get_running_loop().call_later(LONGEST_S, driver.terminate)
         try:
             yield connection
         finally:
             cut.cancel()
-            await asyncio.shield(connection.close())
+            try:
+                await asyncio.shield(connection.close())
+            finally:
+                self._turns.give_back()
 
-    async def _connected(self, engine: AsyncEngine, *, is_request: bool) -> AsyncConnection:
-        if is_request and self.is_busy:
-            raise PoolTimeoutError(f"{self._waiting} requests wait for a connection already")
-        self._queue(1)
-        try:
-            async with asyncio.timeout(WAIT_S):
+    async def _connected(self, engine: AsyncEngine) -> AsyncConnection:
+        async with asyncio.timeout(WAIT_S):
+            await self._turns.take()
+            try:
                 return await engine.connect()
-        finally:
-            self._queue(-1)
-
-    def _queue(self, more: int) -> None:
-        if min(self._waiting, self._waiting + more) < A_FEW:
-            self._short_at = time.monotonic()
-        self._waiting += more
+            except BaseException:
+                self._turns.give_back()
+                raise
 
 
 def workers_pool(settings: ServiceSettings, connections: int) -> AsyncEngine:

@@ -18,13 +18,15 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis import ServiceSettings, database, health
-from chassis.database import LONGEST_S, STANDING_S, WAIT_S, Database
+from chassis import ServiceSettings, health, turns
+from chassis.database import LONGEST_S, WAIT_S, Database
 from chassis.limiting import Backlog
 from chassis.statement import Statement
+from chassis.turns import STALL_S, Turns
 from exactly_once.transactions import AWAY, is_bug
 
 POOL = 3
+LINE, CHAIN = 12, 120  # requests at once, and in all
 SLACK_S = 1.0  # of a machine that has much to do
 ENDS_IN_503 = (*AWAY, DBAPIError, PostgresError)
 
@@ -121,7 +123,7 @@ async def test_who_finds_no_connection_in_time_is_refused_and_where_many_wait_at
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     holding = await all_lent(shop, "SELECT 1 FROM pg_sleep(1.3)")
-    monkeypatch.setattr(database, "MOST_WAITING", 2)
+    monkeypatch.setattr(turns, "MOST_WAITING", 2)
     waiting = [asyncio.create_task(refused_after(shop)) for _ in range(2)]
     await asyncio.sleep(0)
     began = time.monotonic()
@@ -137,17 +139,38 @@ async def test_a_burst_may_queue_and_a_queue_that_stands_is_not_joined(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = await all_lent(shop, "SELECT 1 FROM pg_sleep(0.6)")
-    monkeypatch.setattr(database, "A_FEW", 2)
+    monkeypatch.setattr(turns, "A_FEW", 2)
     asked += [asyncio.create_task(ask(shop, "SELECT 1")) for _ in range(POOL)]
     await asyncio.sleep(0)
     assert not shop.is_busy
-    await asyncio.sleep(STANDING_S + 0.1)
+    await asyncio.sleep(STALL_S + 0.1)
     assert shop.is_busy
     with pytest.raises(PoolTimeoutError, match=f"{POOL} requests wait"):
         await ask(shop)
     assert await asyncio.gather(*asked) == [1] * (2 * POOL)
     assert not shop.is_busy
     assert await ask(shop, "SELECT 7") == 7
+
+
+@pytest.mark.parametrize("fenced", [True, False])
+async def test_unless_requests_take_turns_the_last_overtake_the_first(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, *, fenced: bool
+) -> None:
+    if not fenced:
+        monkeypatch.setattr(shop, "_turns", Turns(1_000))
+    monkeypatch.setattr(turns, "A_FEW", 1_000)
+    served = list[int]()
+
+    async def ask_and_be_followed(number: int) -> None:
+        async with shop.statements() as connection:
+            served.append(number)
+            await connection.execute(text("SELECT 1 FROM pg_sleep(0.002)"))
+        if number < CHAIN:
+            await ask_and_be_followed(number + LINE)  # at once, as those who were told of it wake up
+
+    await asyncio.gather(*(ask_and_be_followed(number) for number in range(LINE)))
+    late = max(place - number for place, number in enumerate(served))
+    assert (late <= POOL) == fenced, served
 
 
 class Short:
@@ -166,7 +189,7 @@ async def test_a_service_of_which_too_many_want_something_is_ready_all_the_same(
     app.state.database, app.state.workers = shop, {}
     app.state.backlog = Backlog(shop, Short(), 1)  # type: ignore[arg-type]  # it is only asked how long it is
     asked = await all_lent(shop, "SELECT 1 FROM pg_sleep(0.3)")
-    monkeypatch.setattr(database, "MOST_WAITING", 2)
+    monkeypatch.setattr(turns, "MOST_WAITING", 2)
     asked += [asyncio.create_task(ask(shop, "SELECT 1")) for _ in range(2)]
     await asyncio.sleep(0)
     assert shop.is_busy
