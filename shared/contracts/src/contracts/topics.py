@@ -69,9 +69,10 @@ TOPICS: tuple[Topic, ...] = (
     Topic("products", "inventory", retention_ms=None),
     Topic("accounting.commands", "accounting"),
     Topic("inventory.commands", "inventory"),
-    # twice the size: whatever a topic takes must fit into a dead letter together with its provenance
+    # many times the size: whatever a topic takes must fit into a dead letter together with its provenance, and what
+    # another producer has packed by zstd is that much larger as we pack it
     *(
-        Topic(dead_letters(service), service, retention_ms=30 * DAY_MS, max_record_bytes=2 * MIB)
+        Topic(dead_letters(service), service, retention_ms=30 * DAY_MS, max_record_bytes=16 * MIB)
         for service in SERVICES
     ),
     *(Topic(relay_progress(service), service, partitions=1, retention_ms=None) for service in RELAYING),

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import secrets
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 from uuid import uuid4
 
+import confluent_kafka
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -166,6 +168,23 @@ async def test_each_kind_of_poison_becomes_a_letter_with_the_raw_record_and_its_
     assert b"the registry knows no schema" in (dict(schemaless.headers)["dlq_why"] or b"")
     assert dt.datetime.fromisoformat(text_header(raw.headers, "dlq_at")).tzinfo is not None
     assert abs(int(text_header(raw.headers, "dlq_timestamp_ms")) / 1000 - dt.datetime.now(dt.UTC).timestamp()) < 120
+
+
+async def test_what_another_producer_packed_better_than_we_do_fits_into_a_letter(
+    namespaced_stack: Stack, inventory: Inventory, eventually: Eventually
+) -> None:
+    """Eight MiB that repeat too far apart for lz4, of which zstd makes less than a tenth."""
+    packing = namespaced_stack.kafka_client("operator") | {"compression.type": "zstd", "message.max.bytes": 20_000_000}
+    producer = confluent_kafka.Producer(packing)
+    garbage = secrets.token_bytes(256 * 1024) * 32
+    producer.produce(namespaced_stack.names.topic("orders"), garbage, b"anna")
+    assert producer.flush(60) == 0
+    (good,) = inventory.place("behind")
+    async with inventory.running(answering()):
+        await eventually(lambda: inventory.answered()[-1:] == [good])
+        await eventually(inventory.letters)
+    (letter,) = inventory.letters()
+    assert letter.value == garbage
 
 
 async def test_a_letter_redriven_after_mending_is_processed_once_however_often_it_is_redriven(
