@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import endurance
 import growth
 import guarantees
 import hops
@@ -32,7 +33,7 @@ from waybill.testing import postgres_alone
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
 ON_A_CLUSTER = {"throughput", "latency", "storing", "growth"}
 PARTS: dict[str, Sequence[str]] = {  # by the names of their tables
-    **{part: (part,) for part in ("placing", "throughput", "latency", "storing", "saga")},
+    **{part: (part,) for part in ("placing", "throughput", "latency", "storing", "saga", "endurance")},
     "growth": ("memory", "batches", "partitions"),
     "processes": ("kept", "processes"),
     "guarantees": ("guarantees", "saturated"),
@@ -48,6 +49,7 @@ class Effort(NamedTuple):
     hops: hops.Effort
     brokers: int
     saga: whole_saga.Effort
+    endurance: endurance.Effort
     growth: growth.Effort
     guarantees: guarantees.Effort
     shops: dict[Sequence[str], int]  # the parts that share one, and its brokers
@@ -59,6 +61,7 @@ FULL = Effort(
     hops=hops.Effort(rounds=3, records=40_000, rate=200, seconds=6),
     brokers=3,
     saga=whole_saga.FULL,
+    endurance=endurance.FULL,
     growth=growth.FULL,
     guarantees=guarantees.FULL,
     shops={("processes",): 3, ("guarantees",): 3, ("one-broker",): 1},
@@ -69,6 +72,7 @@ QUICK = Effort(
     hops=hops.Effort(rounds=1, records=600, rate=50, seconds=1),
     brokers=1,
     saga=whole_saga.QUICK,
+    endurance=endurance.QUICK,
     growth=growth.QUICK,
     guarantees=guarantees.QUICK,
     shops={("processes", "guarantees", "one-broker"): 1},
@@ -85,6 +89,8 @@ def measure(parts: set[str], effort: Effort, done: Callable[[Table], None]) -> N
             asyncio.run(on_a_cluster(cluster, parts, effort, done))
     if "saga" in parts:
         done(whole_saga.measure(effort.saga))
+    if "endurance" in parts:
+        done(endurance.measure(effort.endurance))
     for shared, brokers in effort.shops.items():
         if wanted := [part for part in shared if part in parts]:
             with a_shop(brokers, max(effort.growth.instances) if "processes" in wanted else 1) as shop:

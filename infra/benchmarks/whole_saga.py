@@ -53,7 +53,7 @@ QUICK = Effort({"a few": Load(10, 2, ramp_s=1, warm_up_s=0, processes=2)}, broke
 
 def measure(effort: Effort) -> Table:
     """Have a shop of its own bear each load; return what was accepted, how long it took, and what an order cost."""
-    with _a_shop(effort.brokers) as shop:
+    with a_new_shop(effort.brokers) as shop:
         if effort.warm_up:
             bear(shop, "a warm-up", effort.warm_up)
         found = {name: bear(shop, name, load) for name, load in effort.loads.items()}
@@ -76,7 +76,8 @@ def _told(load: Load) -> str:
 
 
 @contextmanager
-def _a_shop(brokers: int) -> Iterator[Waybill]:
+def a_new_shop(brokers: int) -> Iterator[Waybill]:
+    """Run a stack of its own for the length of the block; yield the command that drives it."""
     with tempfile.TemporaryDirectory(prefix="waybill-bench-") as folder:
         shop = Waybill(Path(folder) / "home", free_base_port(), WAYBILL_JIT="full")
         try:

@@ -15,15 +15,23 @@ from hops_competitors import COMPETITORS, WITH_STATE
 from storing import WAYS
 from varied import AT_LEAST_ONCE, NO_TRANSACTIONS, TRACED
 
+from contracts import SERVICES
+
 BENCH = Path(__file__).parents[1] / "bench.py"
 FAULTS = ("lost", "doubled", "wrong")
 
 
 ON_A_SHOP_THAT_CHANGES = ("processes", "one-broker", "guarantees")
+NIGHTLY = (*ON_A_SHOP_THAT_CHANGES, "endurance")
+MOST_MIB, GROWTH = 160, 1.05  # of a service, as the design has it; and between its tenth minute and its last
 
 
 def quick(parts: Iterable[str]) -> dict[str, Any]:
-    command = [sys.executable, str(BENCH), "--quick", "--json", *(word for part in parts for word in ("--only", part))]
+    return measured(parts, "--quick")
+
+
+def measured(parts: Iterable[str], *how: str) -> dict[str, Any]:
+    command = [sys.executable, str(BENCH), *how, "--json", *(word for part in parts for word in ("--only", part))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3_000:]
     found: dict[str, Any] = json.loads(done.stdout)["tables"]
@@ -32,7 +40,7 @@ def quick(parts: Iterable[str]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def tables() -> dict[str, Any]:
-    return quick(part for part in PARTS if part not in ON_A_SHOP_THAT_CHANGES)
+    return quick(part for part in PARTS if part not in NIGHTLY)
 
 
 pytestmark = pytest.mark.integration
@@ -93,3 +101,15 @@ def test_a_service_does_without_what_a_variant_leaves_out_and_not_without_more()
     found = {name: (row[BROKEN] > 0, row[NOTED] > 0) for name, row in (borne | saturated).items()}
     # it is the claims that the audit misses of the last one
     assert found == {TRACED: (False, True), NO_TRANSACTIONS: (False, False), AT_LEAST_ONCE: (True, False)}
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("how", [["--quick"], []], ids=["quick", "half an hour"])
+def test_after_half_an_hour_of_orders_no_service_is_large_or_grows(how: list[str]) -> None:
+    rows = measured(["endurance"], *how)["endurance"]["rows"]
+    services = {name: row for name, row in rows.items() if name.rpartition("-")[0] in SERVICES}
+    assert len(services) == len(SERVICES)
+    for name, row in services.items():
+        last = [*row.values()][-1]
+        assert last <= MOST_MIB, (name, row)
+        assert last <= row.get("after 10 min", last) * GROWTH, (name, row)
