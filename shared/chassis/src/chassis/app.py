@@ -34,8 +34,7 @@ def create_app(settings: ServiceSettings, **parts: Any) -> FastAPI:
     )
     problems.install(app)
     app.add_middleware(Edge, most_bytes=settings.http_most_bytes)
-    app.include_router(health.router)
-    for router in known.routers:
+    for router in (*known.routers, health.router):  # they are tried in this order
         app.include_router(router)
     app.state.settings = settings
     app.state.needs = starting.needs_of(settings, known)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated, Any
 
 import asyncpg
@@ -46,17 +46,13 @@ class Database:
         async with self._lent(self.engine) as connection, connection.begin():
             yield connection
 
-    @asynccontextmanager
-    async def statements(self) -> AsyncIterator[AsyncConnection]:
+    def statements(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Yield a connection on which each statement is a transaction: it sees, or commits, all of its own."""
-        async with self._lent(self._autocommit) as connection:
-            yield connection
+        return self._lent(self._autocommit)
 
-    @asynccontextmanager
-    async def own_statements(self) -> AsyncIterator[AsyncConnection]:
+    def own_statements(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Yield such a connection for what the service asks for itself, however many requests wait for one."""
-        async with self._lent(self._autocommit, is_request=False) as connection:
-            yield connection
+        return self._lent(self._autocommit, is_request=False)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -71,12 +67,14 @@ class Database:
         cut = asyncio.get_running_loop().call_later(LONGEST_S, driver.terminate)
         try:
             yield connection
+        except BaseException:
+            await asyncio.shield(connection.close())
+            raise
+        else:
+            await connection.close()  # there is nothing to roll back, or to wait for
         finally:
             cut.cancel()
-            try:
-                await asyncio.shield(connection.close())
-            finally:
-                self._turns.give_back()
+            self._turns.give_back()
 
     async def _connected(self, engine: AsyncEngine) -> AsyncConnection:
         async with asyncio.timeout(WAIT_S):

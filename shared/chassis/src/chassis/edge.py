@@ -5,6 +5,7 @@ Under more load than a service can bear, most requests end here: refusing must c
 
 import time
 from collections.abc import Iterable
+from functools import lru_cache
 from http import HTTPStatus
 
 import structlog
@@ -96,10 +97,16 @@ class _Measured:
         if message["type"] == "http.response.start":
             self.answered = True
             route = getattr(self._scope.get("route"), "path", "none")
-            REQUESTS.labels(self._scope["method"], route, message["status"]).inc()
-            SECONDS.labels(self._scope["method"], route).observe(time.perf_counter() - self._started)
+            answered, took = _measures(self._scope["method"], route, message["status"])
+            answered.inc()
+            took.observe(time.perf_counter() - self._started)
             message = {**message, "headers": _with_defaults(message["headers"])}
         await self._send(message)
+
+
+@lru_cache(1_000)
+def _measures(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    return REQUESTS.labels(method, route, status), SECONDS.labels(method, route)
 
 
 def _with_defaults(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -49,7 +49,7 @@ def request_span(scope: MutableMapping[str, Any]) -> Iterator[None]:
         with _tracer.start_as_current_span(f"{scope['method']} request", called, SpanKind.SERVER):
             yield
         return
-    is_begun = trace.get_current_span(called).get_span_context().is_valid
+    is_begun = bool(carrier) and trace.get_current_span(called).get_span_context().is_valid
     token = attach(called if is_begun else _unrecorded())
     try:
         yield
@@ -71,6 +71,5 @@ def current_trace_id() -> str:
 
 def current_traceparent() -> str:
     """Return the W3C header of the trace under way, empty outside of any."""
-    carrier: dict[str, str] = {}
-    _w3c.inject(carrier)
-    return carrier.get("traceparent", "")
+    span = trace.get_current_span().get_span_context()
+    return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}" if span.is_valid else ""

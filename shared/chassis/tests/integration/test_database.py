@@ -152,6 +152,18 @@ async def test_a_burst_may_queue_and_a_queue_that_stands_is_not_joined(
     assert await ask(shop, "SELECT 7") == 7
 
 
+async def test_whoever_goes_away_leaves_connection_and_turn_to_the_others(shop: Shop) -> None:
+    asked = await all_lent(shop, "SELECT 1 FROM pg_sleep(5)")
+    asked += [asyncio.create_task(ask(shop)) for _ in range(POOL)]
+    await asyncio.sleep(0.05)
+    for each in asked:
+        each.cancel()
+    ends = await asyncio.gather(*asked, return_exceptions=True)
+    assert all(isinstance(end, asyncio.CancelledError) for end in ends)
+    assert await asyncio.gather(*(ask(shop, "SELECT 7") for _ in range(2 * POOL))) == [7] * 2 * POOL
+    assert shop.engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # a queue pool's
+
+
 @pytest.mark.parametrize("fenced", [True, False])
 async def test_unless_requests_take_turns_the_last_overtake_the_first(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, *, fenced: bool
