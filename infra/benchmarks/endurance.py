@@ -4,13 +4,14 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
 
-from side_by_side import Figures, Table
+from side_by_side import Figures, GaveUp, Table
 from whole_saga import Load, a_new_shop, bear
 
+from contracts.topics import MIB
 from waybill.driver import Waybill
 from waybill.usage import memory
 
-MIB = 1 << 20
+MOSTLY = 0.9  # accepted, or it was no such load
 
 
 class Effort(NamedTuple):
@@ -34,23 +35,23 @@ def measure(effort: Effort) -> Table:
             _until(began + after_s, bearing)
             looks[f"after {after_s / 60:.3g} min"] = _memory(shop)
         data = bearing.result()
+    if data["unsettled"] or _broken(data) or data["accepted"] < effort.load.rate * effort.load.seconds * MOSTLY:
+        raise GaveUp(f"it did not bear the load: {data}")
     told = (
         f"{effort.load.rate:g} orders/s for {effort.load.seconds / 60:.3g} min on a stack with {effort.brokers}"
         " broker(s); MiB of each process, its children included."
         f" {data['accepted']:,} orders were accepted, {data['refused']:,} refused; {data['unsettled']} have not ended,"
         f" {_broken(data)} invariants are broken."
     )
-    names = looks["at the start"]
-    rows = {name: {when: found[name] for when, found in looks.items()} for name in names}
+    rows = {name: {when: found[name] for when, found in looks.items()} for name in looks["at the start"]}
     rows["in all"] = {when: sum(found.values()) for when, found in looks.items()}
     return Table("endurance", "Half an hour of orders", told, rows)
 
 
 def _until(due: float, bearing: Future[dict[str, Any]]) -> None:
-    """Wait for a moment; raise what the load ended with before it."""
-    ended, _ = wait([bearing], timeout=max(0.0, due - time.monotonic()))
-    for each in ended:
-        each.result()
+    """Wait for a moment. GaveUp: the load has ended before it."""
+    if wait([bearing], timeout=max(0.0, due - time.monotonic())).done:
+        raise GaveUp(f"the load has ended too soon: {bearing.result()}")
 
 
 def _memory(shop: Waybill) -> Figures:

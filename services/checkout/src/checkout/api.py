@@ -76,8 +76,9 @@ async def place_order(
     """Accept an order: once a key, however often it is sent."""
     claim = store.Claim(customer.subject, idempotency_key, body_digest(asked.model_dump()), uuid4())
     headers = dict[str, str]()
+    prices: RememberedPrices = request.app.state.prices  # no dependency: each costs a request some µs
     async with publisher.statements() as publication:
-        answer = await _placed(publication, request.app.state.prices, asked, claim)
+        answer = await _placed(publication, prices, asked, claim)
         if answer is None:
             answer = await _repeated(publication.connection, claim)
             headers["Idempotency-Replayed"] = "true"
@@ -119,8 +120,7 @@ async def _placed(
         told = publication.told(order, correlation_id=str(order.order_id))
         placing = await store.place(publication.connection, claim, order, told)
         if placing is not store.Placing.PRICES_HAVE_MOVED:
-            is_placed = placing is store.Placing.DONE
-            return answered(order.order_id, "placed", order.total) if is_placed else None
+            return answered(order.order_id, "placed", order.total) if placing is store.Placing.DONE else None
         prices.forget({line.sku for line in order.lines})
     raise unavailable("the prices change just now; try again in a moment")
 
@@ -133,9 +133,8 @@ async def _priced(
     A refusal needs the products' own prices, and first of all a key that is free.
     """
     skus = {line.sku for line in asked.lines}
-    if (remembered := prices.of(skus)) is not None:
-        with suppress(Problem):
-            return _decide(asked, claim, remembered)
+    with suppress(Problem):
+        return _decide(asked, claim, prices.of(skus))
     quoted = await store.quote(connection, claim, skus)
     if quoted is None:
         return None

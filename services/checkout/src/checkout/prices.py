@@ -15,10 +15,9 @@ class RememberedPrices:
     def __init__(self) -> None:
         self._prices: LRUCache[str, Money] = LRUCache(MOST_REMEMBERED)
 
-    def of(self, skus: Collection[str]) -> dict[str, Money] | None:
-        """Return the prices of these skus; None where one is not remembered."""
-        prices = {sku: price for sku in skus if (price := self._prices.get(sku)) is not None}
-        return prices if len(prices) == len(skus) else None
+    def of(self, skus: Collection[str]) -> dict[str, Money]:
+        """Return the prices of these skus, as far as they are remembered."""
+        return {sku: price for sku in skus if (price := self._prices.get(sku)) is not None}
 
     def learn(self, prices: Mapping[str, Money]) -> None:
         """Remember what was quoted."""

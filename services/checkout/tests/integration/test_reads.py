@@ -14,7 +14,7 @@ from waybill.token.signing import Signer
 
 pytestmark = pytest.mark.integration
 
-SOON_S = 20.0
+SOON_S = 10.0  # less than a heartbeat
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Wire:
-    """A proxy on loopback; `lose` says what is lost next, of the statements that speak of `whose`: from the `at`th on.
+    """A proxy on loopback; `lose` says what is lost next: the `at`th statement of a connection that speaks of `whose`.
 
     "the commit", "its answer" (the connection breaks), or "every word" (no answer ever comes, the connection stays).
     """

@@ -34,7 +34,7 @@ def create_app(settings: ServiceSettings, **parts: Any) -> FastAPI:
     )
     problems.install(app)
     app.add_middleware(Edge, most_bytes=settings.http_most_bytes)
-    for router in (*known.routers, health.router):  # they are tried in this order
+    for router in (*known.routers, health.router):  # tried in this order: the busiest first
         app.include_router(router)
     app.state.settings = settings
     app.state.needs = starting.needs_of(settings, known)

@@ -68,10 +68,14 @@ class Database:
         try:
             yield connection
         except BaseException:
-            await asyncio.shield(connection.close())
+            await asyncio.shield(self._take_back(connection, cut))
             raise
         else:
-            await connection.close()  # there is nothing to roll back, or to wait for
+            await self._take_back(connection, cut)  # there is nothing to roll back, and so nothing to wait for
+
+    async def _take_back(self, connection: AsyncConnection, cut: asyncio.TimerHandle) -> None:
+        try:
+            await connection.close()
         finally:
             cut.cancel()
             self._turns.give_back()

@@ -104,7 +104,7 @@ class _Measured:
         await self._send(message)
 
 
-@lru_cache(1_000)
+@lru_cache(1_000)  # `labels` takes a lock and makes strings, each time
 def _measures(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
     return REQUESTS.labels(method, route, status), SECONDS.labels(method, route)
 

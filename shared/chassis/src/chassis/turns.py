@@ -7,7 +7,7 @@ MOST_WAITING = 200
 A_FEW = 10  # may wait in any case
 QUEUE_S = 0.04  # that one more may expect to wait, at the pace at which others were served of late
 STALL_S = 0.25  # in which nobody is served, and nobody knows how long it goes on
-STUMBLE_S = 0.02  # a shorter one counts as no more than this
+STUMBLE_S = 0.02  # a longer gap counts as this: one tells little of the pace
 OF_LATE = 0.1  # the weight of the last wait in their average
 
 
@@ -16,15 +16,14 @@ class Turns:
 
     def __init__(self, at_once: int) -> None:
         self._free = asyncio.Semaphore(at_once)
-        self._each_s, self._served_at = 0.0, 0.0  # how far apart those who wait are served, and when one was
+        self._each_s, self._served_at = 0.0, 0.0  # how far apart they are served; when one was, or began to wait
         self.waiting = 0
 
     @property
     def is_long(self) -> bool:
         """Tell whether one more had better not wait. A burst may; where a queue stands, every answer is late.
 
-        It is judged by its pace, not by what the first in it has waited for: while a queue stands, each of them comes
-        in time to make the next ones late.
+        What the first in it has waited for says nothing: where a queue stands, each is served in time, and each late.
         """
         if self.waiting >= MOST_WAITING:
             return True

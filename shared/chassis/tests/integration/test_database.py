@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 import psutil
@@ -26,7 +27,7 @@ from chassis.turns import STALL_S, Turns
 from exactly_once.transactions import AWAY, is_bug
 
 POOL = 3
-LINE, CHAIN = 12, 120  # requests at once, and in all
+LINE, ROUNDS = 12, 10  # so many at once, so often
 SLACK_S = 1.0  # of a machine that has much to do
 ENDS_IN_503 = (*AWAY, DBAPIError, PostgresError)
 
@@ -171,16 +172,16 @@ async def test_unless_requests_take_turns_the_last_overtake_the_first(
     if not fenced:
         monkeypatch.setattr(shop, "_turns", Turns(1_000))
     monkeypatch.setattr(turns, "A_FEW", 1_000)
-    served = list[int]()
+    arrivals, served = count(), list[int]()
 
-    async def ask_and_be_followed(number: int) -> None:
-        async with shop.statements() as connection:
-            served.append(number)
-            await connection.execute(text("SELECT 1 FROM pg_sleep(0.002)"))
-        if number < CHAIN:
-            await ask_and_be_followed(number + LINE)  # at once, as those who were told of it wake up
+    async def ask_again_and_again() -> None:
+        for _ in range(ROUNDS):  # the next time at once, as those who were told of the free connection wake up
+            number = next(arrivals)
+            async with shop.statements() as connection:
+                served.append(number)
+                await connection.execute(text("SELECT 1 FROM pg_sleep(0.002)"))
 
-    await asyncio.gather(*(ask_and_be_followed(number) for number in range(LINE)))
+    await asyncio.gather(*(ask_again_and_again() for _ in range(LINE)))
     late = max(place - number for place, number in enumerate(served))
     assert (late <= POOL) == fenced, served
 

@@ -75,12 +75,17 @@ async def test_a_crowd_is_too_long_however_fast_it_is_served(clock: Clock) -> No
     await asyncio.gather(*waiting)
 
 
-async def test_whoever_gives_up_leaves_the_turn_to_the_next(clock: Clock) -> None:
+@pytest.mark.parametrize("when", ["before it is given", "as it is given"])
+async def test_whoever_gives_up_leaves_the_turn_to_the_next(clock: Clock, when: str) -> None:
     queue = Turns(1)
     first, second, third = await line(queue, 3)
     await first
-    second.cancel()
-    await asyncio.sleep(0)
-    queue.give_back()
+    if when == "as it is given":
+        queue.give_back()
+        second.cancel()
+    else:
+        second.cancel()
+        await asyncio.sleep(0)
+        queue.give_back()
     await third
     assert (queue.waiting, second.cancelled()) == (0, True)

@@ -69,8 +69,8 @@ TOPICS: tuple[Topic, ...] = (
     Topic("products", "inventory", retention_ms=None),
     Topic("accounting.commands", "accounting"),
     Topic("inventory.commands", "inventory"),
-    # many times the size: whatever a topic takes must fit into a dead letter together with its provenance, and what
-    # another producer has packed by zstd is that much larger as we pack it
+    # many times the size: what a topic takes must fit into a dead letter together with its provenance, and what another
+    # producer packed by zstd may be so much larger as we pack it; what is larger still stops its group
     *(
         Topic(dead_letters(service), service, retention_ms=30 * DAY_MS, max_record_bytes=16 * MIB)
         for service in SERVICES

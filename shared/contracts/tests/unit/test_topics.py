@@ -28,7 +28,7 @@ def test_replication_follows_the_number_of_brokers(brokers: int, replicas: int, 
     assert topic.config(brokers)["min.insync.replicas"] == in_sync
 
 
-def test_a_dead_letter_has_room_for_the_largest_record_however_well_it_was_packed() -> None:
+def test_a_dead_letter_has_room_for_the_largest_record_packed_far_better_than_we_do() -> None:
     largest = max(topic.max_record_bytes for topic in TOPICS if not topic.name.endswith(".dead-letters"))
     for topic in TOPICS:
         if topic.name.endswith(".dead-letters"):

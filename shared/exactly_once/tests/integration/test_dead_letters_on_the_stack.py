@@ -177,8 +177,10 @@ async def test_what_another_producer_packed_better_than_we_do_fits_into_a_letter
     packing = namespaced_stack.kafka_client("operator") | {"compression.type": "zstd", "message.max.bytes": 20_000_000}
     producer = confluent_kafka.Producer(packing)
     garbage = secrets.token_bytes(256 * 1024) * 32
-    producer.produce(namespaced_stack.names.topic("orders"), garbage, b"anna")
-    assert producer.flush(60) == 0
+    refused = list[object]()
+    topic = namespaced_stack.names.topic("orders")
+    producer.produce(topic, garbage, b"anna", on_delivery=lambda error, _: refused.append(error))
+    assert (producer.flush(60), refused) == (0, [None])
     (good,) = inventory.place("behind")
     async with inventory.running(answering()):
         await eventually(lambda: inventory.answered()[-1:] == [good])
