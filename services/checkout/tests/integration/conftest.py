@@ -1,10 +1,11 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 
 import asyncpg
 import httpx
 import pytest
 from asgi_lifespan import LifespanManager
+from services.checkout.tests.integration.ready import Opened, until_ready
 
 import chassis
 from chassis.migrate import MigrationSettings, migrate
@@ -16,8 +17,6 @@ from contracts import OrderCancelled, OrderPlaced
 from waybill.local import shop
 from waybill.stack import Stack
 from waybill.token.signing import Signer
-
-Opened = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +80,10 @@ async def connection(migrated: Stack) -> AsyncIterator[asyncpg.Connection]:
     )
     yield connection
     await connection.close()
+
+
+@pytest.fixture
+async def checkout(open_checkout: Opened, connection: asyncpg.Connection) -> AsyncIterator[httpx.AsyncClient]:
+    async with open_checkout() as client:
+        await until_ready(client)
+        yield client

@@ -1,14 +1,14 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
 import asyncpg
 import httpx
 import pytest
+from services.checkout.tests.integration.ready import PATIENCE_S, Opened, until_ready
 
 from waybill.token.signing import Signer
 
@@ -18,24 +18,8 @@ BODY: dict[str, Any] = {
     "lines": [{"sku": "cup", "quantity": 3}, {"sku": "pot", "quantity": 1}],
     "payment_token": "tok_ok",
 }
-PATIENCE_S = 60.0
 
-Opened = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 Place = Callable[..., Any]
-
-
-@pytest.fixture
-async def checkout(open_checkout: Opened, connection: asyncpg.Connection) -> AsyncIterator[httpx.AsyncClient]:
-    async with open_checkout() as client:
-        await until_ready(client)
-        yield client
-
-
-async def until_ready(client: httpx.AsyncClient) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while (answer := await client.get("/health/ready")).status_code != 200:
-        assert time.monotonic() < deadline, answer.text
-        await asyncio.sleep(0.1)
 
 
 @pytest.fixture

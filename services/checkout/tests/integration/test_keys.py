@@ -9,7 +9,7 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import pytest
-from services.checkout.tests.integration.test_api import Opened, until_ready
+from services.checkout.tests.integration.ready import Opened, until_ready
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from chassis.pruning import Pruner

@@ -7,7 +7,7 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import pytest
-from services.checkout.tests.integration.test_api import Opened, until_ready
+from services.checkout.tests.integration.ready import Opened, until_ready
 from services.checkout.tests.integration.wire import Wire, wire_to
 
 from chassis.database import LONGEST_S

@@ -1,13 +1,13 @@
 """The prices that a process remembers save a round trip, and are never what an order costs unless they stand."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
 import asyncpg
 import httpx
 import pytest
-from services.checkout.tests.integration.test_api import Opened, assert_problem, until_ready
+from services.checkout.tests.integration.test_api import assert_problem
 from services.checkout.tests.integration.test_fences import Ordered
 
 from checkout import store
@@ -17,13 +17,6 @@ from waybill.token.signing import Signer
 pytestmark = pytest.mark.integration
 
 Reprice = Callable[..., Awaitable[None]]
-
-
-@pytest.fixture
-async def checkout(open_checkout: Opened, connection: asyncpg.Connection) -> AsyncIterator[httpx.AsyncClient]:
-    async with open_checkout() as client:
-        await until_ready(client)
-        yield client
 
 
 @pytest.fixture

@@ -1,27 +1,20 @@
 """What a customer reads: one order, all of them, its changes as they come, the price list."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
 import asyncpg
 import httpx
 import pytest
-from services.checkout.tests.integration.test_api import Opened, Place, assert_problem, until_ready
+from services.checkout.tests.integration.ready import Opened
+from services.checkout.tests.integration.test_api import Place, assert_problem
 
 from waybill.token.signing import Signer
 
 pytestmark = pytest.mark.integration
 
 SOON_S = 10.0  # less than a heartbeat
-
-
-@pytest.fixture
-async def checkout(open_checkout: Opened, connection: asyncpg.Connection) -> AsyncIterator[httpx.AsyncClient]:
-    async with open_checkout() as client:
-        await until_ready(client)
-        yield client
 
 
 @pytest.fixture
