@@ -26,7 +26,7 @@ from waybill.local.layout import CLIENT, CONTROLLER, INTERNAL, LOOPBACK, Options
 from waybill.provision.kafka.broker import Broker
 from waybill.rotate.certificates import rotate_broker_certificate, rotate_user_certificate
 from waybill.rotate.passwords import rotate_password
-from waybill.rotate.seen import lets_in
+from waybill.seen import lets_in
 from waybill.stack import Stack
 from waybill.token import Signer
 

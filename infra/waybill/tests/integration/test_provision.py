@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -18,10 +19,11 @@ from contracts import ProductListed
 from exactly_once.avro import full_name
 from waybill import provision, secrets
 from waybill.errors import UsageError
-from waybill.provision import command
+from waybill.provision import command, kafka
 from waybill.provision.kafka.broker import Broker
 from waybill.provision.kafka.difference import KafkaDifference
 from waybill.provision.kafka.state import Acl
+from waybill.seen import behind, lets_in
 from waybill.stack import Stack
 
 pytestmark = pytest.mark.integration
@@ -208,6 +210,32 @@ async def test_a_topic_so_new_that_a_broker_does_not_know_it_is_one_to_look_for_
 
     monkeypatch.setattr(AdminClient, "list_topics", a_moment_ahead)
     assert not (await Broker(early.kafka_client("operator"), early.names).read()).topics
+
+
+async def test_it_ends_once_every_broker_that_runs_knows_what_is_new(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is a moment behind would refuse a service, that starts at once, what it was just granted."""
+    monkeypatch.setattr(kafka, "SETTLE_S", 2.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        place = f"127.0.0.1:{server.getsockname()[1]}"
+        mine = stack.in_namespace(f"s{time.time_ns() % 10**12}")
+        mine = mine.model_copy(update={"kafka_bootstrap": f"{stack.kafka_bootstrap},{place}"})
+        with pytest.raises(UsageError, match="Kafka took the changes, but kafka-4 did not learn of them"):
+            await provision.apply(mine, ["kafka"])
+    await in_kafka(mine, replace(NONE, extra_acls=frozenset({acl_of_inventory(mine)})))
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            if (await provision.apply(mine, ["kafka"])).changes:  # who is down will know before it listens
+                break
+            await asyncio.sleep(0.05)
+
+
+async def test_a_broker_that_does_not_tell_a_user_of_its_topics_is_behind(namespaced_stack: Stack) -> None:
+    names, client = namespaced_stack.names, namespaced_stack.kafka_client("fulfillment")
+    assert behind(namespaced_stack, lets_in(client, {names.topic("orders.shipping")}), deadline_s=0) == []
+    unknown = behind(namespaced_stack, lets_in(client, {names.topic("orders.billing")}), deadline_s=0)
+    assert unknown == ["kafka-1", "kafka-2", "kafka-3"]
 
 
 async def test_users_are_never_deleted(namespaced_stack: Stack) -> None:

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from contracts import OPERATOR
 from waybill.local.certificates import broker_file, issue_to_broker, issue_to_user
 from waybill.provision.kafka.broker import Broker
-from waybill.rotate.seen import behind, brokers, lets_in, shows
+from waybill.seen import behind, brokers, lets_in, shows
 from waybill.stack import Stack
 
 

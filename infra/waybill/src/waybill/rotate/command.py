@@ -10,7 +10,7 @@ from waybill.errors import UsageError
 from waybill.output import emit
 from waybill.rotate.certificates import rotate_broker_certificate, rotate_user_certificate
 from waybill.rotate.passwords import rotate_password
-from waybill.rotate.seen import brokers
+from waybill.seen import brokers
 from waybill.stack import Stack
 
 Kind = Literal["password", "certificate"]

@@ -7,7 +7,7 @@ from contracts import OPERATOR
 from waybill import secrets
 from waybill.credentials import librdkafka
 from waybill.provision.kafka.broker import Broker
-from waybill.rotate.seen import behind, lets_in
+from waybill.seen import behind, lets_in
 from waybill.stack import Stack
 
 

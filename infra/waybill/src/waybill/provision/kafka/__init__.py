@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
+from contracts import USERS, permissions
 from waybill.credentials import credential_file
 from waybill.errors import UsageError
 from waybill.local.issuing import ensure_credential
@@ -11,6 +12,7 @@ from waybill.provision.changes import Plan
 from waybill.provision.kafka.broker import Broker
 from waybill.provision.kafka.difference import KafkaDifference, difference
 from waybill.provision.kafka.state import desired
+from waybill.seen import behind, is_down, lets_in
 from waybill.stack import Stack
 
 SETTLE_S = 15.0
@@ -23,7 +25,7 @@ async def plan_kafka(stack: Stack) -> Plan:
 
 
 async def provision_kafka(stack: Stack) -> Plan:
-    """Make topics, users and permissions as the contracts say, and wait until a broker tells them all."""
+    """Make topics, users and permissions as the contracts say, and wait until every broker that runs knows them all."""
     broker = _broker(stack)
     differs = await _difference(broker, stack)
     made = differs.plan()
@@ -32,11 +34,12 @@ async def provision_kafka(stack: Stack) -> Plan:
             ensure_credential(stack, user)
         scram = stack.kafka_auth == "scram"  # otherwise no broker keeps anything of a user
         await broker.make(differs if scram else replace(differs, new_users=frozenset()), _password_of(stack))
-        await _seen(broker, stack)
+        await _told(broker, stack)
+        await _seen_by_all(stack)
     return made
 
 
-async def _seen(broker: Broker, stack: Stack) -> None:
+async def _told(broker: Broker, stack: Stack) -> None:
     """Wait until what was answered can be read, which is a little later."""
     left = Plan()
     try:
@@ -49,6 +52,25 @@ async def _seen(broker: Broker, stack: Stack) -> None:
     except TimeoutError:
         unseen = ", ".join(f"{change.kind} {change.name}" for change in left.changes[:3])
         raise UsageError(f"Kafka took the changes but does not show them after {SETTLE_S:.0f} s: {unseen}") from None
+
+
+async def _seen_by_all(stack: Stack) -> None:
+    """Wait until each broker lets each user in, and tells it of the topics that it may describe.
+
+    A broker learns from the cluster's log, some milliseconds after others: a service that starts at once and meets it
+    would be refused what it was just granted.
+    """
+    left = await asyncio.gather(*(asyncio.to_thread(_blind, stack, user) for user in USERS))
+    if blind := ", ".join(sorted(frozenset[str]().union(*left))):
+        raise UsageError(f"Kafka took the changes, but {blind} did not learn of them: see the brokers' logs")
+
+
+def _blind(stack: Stack, user: str) -> list[str]:
+    """Return the brokers that do not know a logical user, or what it may describe."""
+    mine = stack.names.user(user)
+    topics = {it.name for it in permissions(stack.names) if (it.user, it.resource) == (mine, "topic")}
+    knows = lets_in(stack.kafka_client(user), topics)
+    return behind(stack, lambda place: knows(place) or is_down(place), deadline_s=SETTLE_S)
 
 
 def _broker(stack: Stack) -> Broker:

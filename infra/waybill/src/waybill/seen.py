@@ -1,8 +1,9 @@
 """Asks each broker whether it knows what is new."""
 
+import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import confluent_kafka.admin
@@ -31,18 +32,32 @@ def behind(stack: Stack, knows: Callable[[str], bool], deadline_s: float = DEADL
         time.sleep(POLL_S)
 
 
-def lets_in(client: dict[str, Any]) -> Callable[[str], bool]:
-    """Return the question whether a broker lets a client in; `client` is a librdkafka client's configuration."""
+def lets_in(client: dict[str, Any], topics: Collection[str] = ()) -> Callable[[str], bool]:
+    """Return the question whether a broker lets a client in, and tells it of all these topics, which it may describe.
+
+    `client` is a librdkafka client's configuration.
+    """
 
     def knows(place: str) -> bool:
         alone = confluent_kafka.admin.AdminClient({**client, "bootstrap.servers": place})
         try:
-            alone.list_topics(timeout=ANSWER_S)
+            return alone.list_topics(timeout=ANSWER_S).topics.keys() >= set(topics)
         except KafkaException:
             return False
-        return True
 
     return knows
+
+
+def is_down(place: str) -> bool:
+    """Tell whether nobody listens there: a broker listens once it has caught up with all that the cluster knows."""
+    host, _, port = place.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
+    except (ConnectionRefusedError, socket.gaierror):  # a container that is down has no name
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def shows(certificate: str) -> Callable[[str], bool]:
