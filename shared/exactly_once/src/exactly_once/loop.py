@@ -25,11 +25,13 @@ from exactly_once.kafka.settings import KafkaSettings
 from exactly_once.pace import unhurried
 from exactly_once.processor import Processor
 from exactly_once.pruning import CLAIMS_KEPT, EVERY_S, Pruning
+from exactly_once.publishing import Publishing
 from exactly_once.recovery import Recovery
 from exactly_once.worker import Worker
 
 MOST_RECORDS = 2_000
 IDLE_POLL_S = 0.2
+BUSY_POLL_S = 0.01  # while the last batch is published: is the next one full, or the publication over?
 COMPANY_S = 0.01  # a transaction becomes visible on its partitions' leaders one after the other
 SILENT_S = 1.0  # records of which nothing comes, and control records, deserve no Kafka transaction under load
 
@@ -79,21 +81,27 @@ class Loop(Worker):
         await self._producer.stop()
 
     async def _consume(self, membership: Membership) -> None:
-        """Pass batch after batch, for as long as the group leaves these partitions to us."""
+        """Pass batch after batch, for as long as the group leaves these partitions to us.
+
+        One is decided while the one before commits in Kafka, which is then behind PostgreSQL as after any crash.
+        """
         ownership = await self._recovery.recover(membership)
-        decided = published = ownership.positions  # PostgreSQL's, and as Kafka knows them
+        decided = ownership.positions
         self._consumer.resume_at(membership, decided)
         self._why = None
-        while not self._stopping.is_set():
-            await self._pruning.run(published, ownership.epochs)
-            batch = await self._poll(membership, decided)
-            outputs = await self._decide(batch, ownership.epochs) if batch else []
-            decided = decided | batch.end if batch else decided
-            if outputs or (decided != published and self._was_silent()):
-                await self._publish(outputs, membership, _moved(published, decided))
-                published = decided
-        if decided != published:
-            await self._publish([], membership, _moved(published, decided))
+        async with Publishing(decided) as published:
+            while not self._stopping.is_set():
+                await self._pruning.run(published.positions, ownership.epochs)
+                batch = await self._poll(membership, decided, published)
+                outputs = await self._decide(batch, ownership.epochs) if batch else []
+                decided = decided | batch.end if batch else decided
+                await published.ended()
+                moved = _moved(published.positions, decided)
+                if outputs or (moved and self._was_silent()):
+                    published.start(self._publish(outputs, membership, moved), decided)
+            await published.ended()
+            if moved := _moved(published.positions, decided):
+                await self._publish([], membership, moved)
 
     async def _decide(self, batch: Batch, epochs: Positions) -> list[Output]:
         """Pass a batch through PostgreSQL."""
@@ -113,9 +121,9 @@ class Loop(Worker):
         """Tell whether the last Kafka transaction is so long ago that positions alone are worth one."""
         return time.monotonic() - self._published_at >= self._silent_s
 
-    async def _poll(self, membership: Membership, positions: Positions) -> Batch | None:
+    async def _poll(self, membership: Membership, positions: Positions, published: Publishing) -> Batch | None:
         """Return the records that have arrived as a batch; None when there is nothing to move."""
-        records, reached = await self._gather(membership)
+        records, reached = await self._gather(membership, published)
         moved = _moved(positions, reached)
         if not moved or not (records or self._was_silent()):
             return None
@@ -123,23 +131,25 @@ class Loop(Worker):
         entries = [entry async for entry in unhurried(self._codec.decode(record) for record in records)]
         return Batch(entries, {partition: positions[partition] for partition in moved}, moved)
 
-    async def _gather(self, membership: Membership) -> Polled:
-        """Return what arrives until the pace allows a transaction; when idle, wait for something to arrive.
+    async def _gather(self, membership: Membership, published: Publishing) -> Polled:
+        """Return a full batch as soon as it has arrived; else, when the last one is published and a rest is over.
 
-        It polls all the while: a partition whose records lie in the client's buffer is not fetched again, so that
-        who sleeps and then polls gets what was new at the last poll.
+        When idle, it waits for something to arrive. It polls all the while: a partition whose records lie in the
+        client's buffer is not fetched again, so that who sleeps and then polls gets what was new at the last poll.
         """
         gathered: list[Record] = []
-        due, patience_s = time.monotonic() + self._pace.rest_s, IDLE_POLL_S
+        company_at = 0.0
         while True:
-            patience_s = max(patience_s, due - time.monotonic())
+            if not (is_busy := published.is_under_way):
+                await published.ended()
+            due = max(time.monotonic() + self._pace.rest_s, company_at)
+            patience_s = BUSY_POLL_S if is_busy else max(due - time.monotonic(), 0.0 if gathered else IDLE_POLL_S)
             polled = await self._consumer.poll(membership, patience_s, MOST_RECORDS - len(gathered))
             if polled.records and not gathered:
-                due = max(due, time.monotonic() + COMPANY_S)
+                company_at = time.monotonic() + COMPANY_S
             gathered += polled.records
-            if time.monotonic() >= due or len(gathered) >= MOST_RECORDS:
+            if len(gathered) >= MOST_RECORDS or not (is_busy or time.monotonic() < max(due, company_at)):
                 return Polled(gathered, polled.positions)
-            patience_s = 0.0
 
     async def _stand_by(self, membership: Membership) -> None:
         """Have nothing assigned, and say that all is well, until the group says otherwise."""

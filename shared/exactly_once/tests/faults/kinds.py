@@ -23,7 +23,9 @@ AT_STAKE = {"recovery.": "behind", "inbox.Inbox.stored": "behind", "relay.Relay.
 UNREACHED = {
     "loop.Loop._work:self._stand_by": "it has no partition: nothing is under way",
     "loop.Loop._stand_by:self._consumer.poll": "likewise",
-    "loop.Loop._consume:self._publish#2": "these runs end when nothing is owed; they publish positions alone before",
+    "loop.Loop._consume:self._publish": "these runs end when nothing is owed; they publish positions alone before",
+    "publishing.Publishing.__aexit__:asyncio.gather": "waits for a publication beside which something failed: a death "
+    "there is one in that publication",
     "decide.Decider._isolate:self._transact:after": "its bug fails at each attempt; a death there is one in decide",
     "kafka.producer._Producer.dispose:closed#2": "a producer that does not stop: its transaction is open, as "
     "after a death at commit_transaction:before",

@@ -94,7 +94,10 @@ async def _live(plan: Plan) -> None:
 
 
 def _small_steps() -> None:
-    """Make batches small and rests short, so that a few dozen records pass every point several times."""
+    """Make batches small and rests short, so that a few dozen records pass every point several times.
+
+    The relay's are larger than the loop's, which so finds a full batch to decide while it publishes another.
+    """
     import structlog
 
     from exactly_once import doorbell, loop, pace, relay
@@ -102,7 +105,7 @@ def _small_steps() -> None:
     processors = structlog.processors
     plain: list[Any] = [processors.TimeStamper(), processors.format_exc_info, processors.KeyValueRenderer()]
     structlog.configure(processors=plain)
-    loop.MOST_RECORDS, loop.SILENT_S = 8, 0.3
+    loop.MOST_RECORDS, loop.SILENT_S = 3, 0.3
     relay.MOST_ROWS = 8
     doorbell.ASK_EVERY_S = 0.2
     pace.LONGEST_REST_S = 0.05

@@ -18,7 +18,8 @@ from typing import Any
 
 PACKAGE = "exactly_once"
 MODULES = (
-    "loop", "decide", "claims", "recovery", "inbox", "pruning", "transactions", "relay", "relay_store", "doorbell",
+    "loop", "publishing", "decide", "claims", "recovery", "inbox", "pruning", "transactions",
+    "relay", "relay_store", "doorbell",
     "kafka.producer", "kafka.doubt", "kafka.consumer", "kafka.closing",
 )  # fmt: skip
 NO_POINT = ("asyncio.timeout",)  # awaits nothing

@@ -14,6 +14,8 @@ AT_ONCE = int(os.environ.get("FAULTS_AT_ONCE", "8"))
 SAMPLE = [
     Death("afresh", "decide.Decider._transact:transaction:exit:before", 2),
     Death("afresh", "decide.Decider._transact:transaction:exit:after", 2),
+    Death("afresh", "loop.Loop._consume:self._decide:after", 2),
+    Death("afresh", "publishing._moving_to:publication:before", 2),
     Death("afresh", "kafka.producer.TransactionalProducer._transact:producer.commit_as:after", 2),
     Death("afresh", "kafka.producer.TransactionalProducer._transact:producer.commit_transaction:after", 2),
     Death("behind", "recovery.Recovery._bump:transaction:exit:before", 1),

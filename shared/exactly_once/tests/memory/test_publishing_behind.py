@@ -1,0 +1,202 @@
+"""A full batch is decided while the last one is published; whatever happens then, each output is published once."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import pytest
+from shared.exactly_once.tests.memory.scene import GROUP, Scene, eventually
+from structlog.testing import capture_logs
+
+from exactly_once import loop, pace
+from exactly_once.batch import Partition
+from exactly_once.errors import PublishFailed
+from exactly_once.publishing import Publishing
+
+ONE = Partition("parcels", 0)
+FULL = 3
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "MOST_RECORDS", FULL)
+    monkeypatch.setattr(loop, "IDLE_POLL_S", 0.02)
+    monkeypatch.setattr(pace, "REST_PER_COST", 0.0)
+
+
+def decided_to(scene: Scene, offset: int) -> Callable[[], Awaitable[bool]]:
+    async def is_there() -> bool:
+        return bool(await scene.ask("SELECT next_offset FROM owner") == offset)
+
+    return is_there
+
+
+def published(scene: Scene) -> list[int]:
+    return [len(each.outputs) for each in scene.cluster.published if each.outputs]
+
+
+async def at_work(scene: Scene, worker: loop.Loop) -> None:
+    await eventually(lambda: worker.health() is None)
+
+
+async def test_the_next_full_batch_is_decided_meanwhile_and_no_third_one(scene: Scene) -> None:
+    async with scene.looping() as worker:
+        await at_work(scene, worker)
+        scene.cluster.cost_s = 0.3
+        scene.put(*range(1, 3 * FULL + 1))
+        await eventually(decided_to(scene, 2 * FULL))
+        await asyncio.sleep(0.1)
+        assert await decided_to(scene, 2 * FULL)()
+        assert published(scene) == []
+        scene.cluster.cost_s = 0.0
+        await scene.passed()
+    assert published(scene) == [FULL, FULL, FULL]
+    assert await scene.priced() == list(range(1, 3 * FULL + 1))
+    assert scene.cluster.replaced == 1
+
+
+async def test_a_batch_that_is_not_full_waits_until_the_last_one_is_published(scene: Scene) -> None:
+    async with scene.looping() as worker:
+        await at_work(scene, worker)
+        scene.cluster.cost_s = 0.3
+        scene.put(*range(1, FULL + 1))
+        await eventually(decided_to(scene, FULL))
+        scene.put(4)
+        await asyncio.sleep(0.1)
+        assert await decided_to(scene, FULL)()
+        scene.put(5)
+        await scene.passed()
+    assert published(scene) == [FULL, 2]
+
+
+async def test_what_was_decided_behind_a_publication_that_failed_is_published_by_the_recovery(scene: Scene) -> None:
+    async with scene.looping() as worker:
+        await at_work(scene, worker)
+        scene.cluster.cost_s, scene.cluster.failures = 0.3, 1
+        scene.put(*range(1, 2 * FULL + 1))
+        await eventually(decided_to(scene, 2 * FULL))
+        assert published(scene) == []
+        await eventually(lambda: worker.health() == "the brokers do not answer")
+        scene.cluster.cost_s = 0.0
+        await scene.passed()
+        assert scene.cluster.replaced == 2
+    assert published(scene) == [2 * FULL]
+    assert await scene.priced() == list(range(1, 2 * FULL + 1))
+
+
+async def test_a_publication_that_fails_is_noticed_though_nothing_arrives(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene.looping() as worker:
+        await at_work(scene, worker)
+        monkeypatch.setattr(loop, "IDLE_POLL_S", 1_000.0)
+        scene.put(1)  # ends the idle poll that is under way
+        await eventually(lambda: published(scene) == [1])
+        scene.cluster.failures = 1
+        started = time.monotonic()
+        scene.put(2)
+        await eventually(lambda: published(scene) == [1, 1])
+        assert time.monotonic() - started < 2.0
+        monkeypatch.setattr(loop, "IDLE_POLL_S", 0.02)
+        scene.put(3)
+
+
+async def test_of_two_decided_batches_that_nobody_saw_a_successor_publishes_both_in_order(scene: Scene) -> None:
+    worker = loop.Loop(scene.processor, engine=scene.engine, kafka=scene.cluster, codec=scene.codec, prune_every_s=0.0)
+    task = asyncio.create_task(worker.run())
+    await at_work(scene, worker)
+    scene.cluster.cost_s = 1_000.0
+    scene.put(*range(1, 2 * FULL + 1))
+    await eventually(decided_to(scene, 2 * FULL))
+    task.cancel()
+    await asyncio.wait({task})
+    assert scene.cluster.committed() == {ONE: 0}
+    assert await scene.ask("SELECT count(*) FROM outputs") == 2 * FULL, "what is not published is not pruned"
+    scene.cluster.cost_s = 0.0
+    async with scene.looping():
+        await scene.passed()
+    assert await scene.priced() == list(range(1, 2 * FULL + 1))
+
+
+async def test_what_is_being_published_when_a_decision_fails_ends_before_the_recovery(scene: Scene) -> None:
+    async with scene.looping() as worker:
+        await at_work(scene, worker)
+        scene.cluster.cost_s = 0.3
+        scene.put(*range(1, FULL + 1))
+        await eventually(decided_to(scene, FULL))
+        await scene.do("UPDATE owner SET epoch = epoch + 1")
+        scene.put(*range(FULL + 1, 2 * FULL + 1))
+        await eventually(lambda: "another owner" in (worker.health() or ""))
+        assert published(scene) == [FULL]
+        assert scene.cluster.replaced == 1
+        await scene.passed()
+    assert published(scene) == [FULL, FULL]
+    assert await scene.priced() == list(range(1, 2 * FULL + 1))
+    assert not scene.cluster.behind(GROUP, ["parcels"])
+
+
+async def test_a_loop_that_is_told_to_stop_waits_for_its_publication(scene: Scene) -> None:
+    async with scene.looping() as worker:
+        await at_work(scene, worker)
+        scene.cluster.cost_s = 0.2
+        scene.put(*range(1, FULL + 1))
+        await eventually(decided_to(scene, FULL))
+    assert published(scene) == [FULL]
+    assert scene.cluster.committed() == {ONE: FULL}
+
+
+async def failing(publication: Coroutine[Any, Any, None], failure: BaseException) -> None:
+    async with Publishing({ONE: 0}) as publishing:
+        publishing.start(publication, {ONE: 1})
+        await asyncio.sleep(0)
+        assert publishing.is_under_way
+        raise failure
+
+
+async def test_what_is_under_way_ends_before_a_block_that_fails() -> None:
+    ended = asyncio.Event()
+
+    async def publication() -> None:
+        await asyncio.sleep(0.05)
+        ended.set()
+
+    with pytest.raises(ZeroDivisionError):
+        await failing(publication(), ZeroDivisionError())
+    assert ended.is_set()
+
+
+async def test_the_failure_of_a_block_hides_that_of_its_publication_but_not_from_the_log() -> None:
+    async def publication() -> None:
+        await asyncio.sleep(0.05)
+        raise PublishFailed("the brokers do not answer")
+
+    with capture_logs() as logged, pytest.raises(ZeroDivisionError):
+        await failing(publication(), ZeroDivisionError())
+    told = {"event": "publication.failed", "kind": "PublishFailed", "why": "the brokers do not answer"}
+    assert logged == [told | {"log_level": "warning"}]
+
+
+async def test_what_is_under_way_is_cancelled_with_its_block_and_waited_for() -> None:
+    ended: list[str] = []
+
+    async def publication() -> None:
+        try:
+            await asyncio.sleep(1_000)
+        finally:
+            await asyncio.sleep(0.01)
+            ended.append("ended")
+
+    with pytest.raises(asyncio.CancelledError):
+        await failing(publication(), asyncio.CancelledError())
+    assert ended == ["ended"]
+
+
+async def test_positions_move_once_a_publication_was_awaited() -> None:
+    async with Publishing({ONE: 0}) as publishing:
+        await publishing.ended()
+        publishing.start(asyncio.sleep(0), {ONE: 1})
+        assert publishing.positions == {ONE: 0}
+        await publishing.ended()
+        assert publishing.positions == {ONE: 1}
+        assert not publishing.is_under_way
