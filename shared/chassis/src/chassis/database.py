@@ -1,7 +1,7 @@
 """A service's database: the transactions of its requests end here, in bounded time, and nowhere in a service."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated, Any
 
@@ -12,8 +12,12 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from chassis.at_hand import AtHand, driver_of
 from chassis.settings import ServiceSettings
 from chassis.turns import Turns
+
+Connect = Callable[[], Awaitable[AsyncConnection]]
+TakeBack = Callable[[AsyncConnection], Awaitable[None]]
 
 WAIT_S = 1.0  # for a connection, be it free or new: whoever waits longer is told to come again
 LONGEST_S = 1.5  # that a request may hold one
@@ -32,7 +36,7 @@ class Database:
     def __init__(self, settings: ServiceSettings) -> None:
         """Prepare a pool of as many connections as the settings say; none is opened yet."""
         self.engine = _pool(settings, settings.postgres_pool, WAIT_S, LOCK_PATIENCE_S)
-        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")  # no BEGIN or COMMIT to wait for
+        self._at_hand = AtHand(self.engine)
         self._turns = Turns(settings.postgres_pool)  # in the pool's own queue the last may overtake the first
 
     @property
@@ -43,51 +47,57 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """Yield a connection; commit behind the block, roll back when it raises."""
-        async with self._lent(self.engine) as connection, connection.begin():
+        async with self._lent(self._from_the_pool, AsyncConnection.close) as connection, connection.begin():
             yield connection
 
     def statements(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Yield a connection on which each statement is a transaction: it sees, or commits, all of its own."""
-        return self._lent(self._autocommit)
+        return self._lent(self._at_hand.connect, self._at_hand.take_back)
 
     def own_statements(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Yield such a connection for what the service asks for itself, however many requests wait for one."""
-        return self._lent(self._autocommit, is_request=False)
+        return self._lent(self._at_hand.connect, self._at_hand.take_back, is_request=False)
 
     async def close(self) -> None:
         """Close every connection."""
+        await self._at_hand.close()
         await self.engine.dispose()
 
     @asynccontextmanager
-    async def _lent(self, engine: AsyncEngine, *, is_request: bool = True) -> AsyncIterator[AsyncConnection]:
+    async def _lent(
+        self, connect: Connect, take_back: TakeBack, *, is_request: bool = True
+    ) -> AsyncIterator[AsyncConnection]:
         if is_request and self.is_busy:
             raise PoolTimeoutError(f"{self._turns.waiting} requests wait for a connection already")
-        connection = await self._connected(engine)
-        driver: Any = connection.sync_connection.connection.driver_connection  # type: ignore[union-attr]  # it is open
-        cut = asyncio.get_running_loop().call_later(LONGEST_S, driver.terminate)
+        connection = await self._connected(connect)
+        cut = asyncio.get_running_loop().call_later(LONGEST_S, driver_of(connection).terminate)
         try:
             yield connection
         except BaseException:
-            await asyncio.shield(self._take_back(connection, cut))
+            await asyncio.shield(self._end_turn(connection.close(), cut))
             raise
         else:
-            await self._take_back(connection, cut)  # there is nothing to roll back, and so nothing to wait for
+            await self._end_turn(take_back(connection), cut)  # there is nothing to roll back, and so to wait for
 
-    async def _take_back(self, connection: AsyncConnection, cut: asyncio.TimerHandle) -> None:
+    async def _end_turn(self, given_back: Awaitable[None], cut: asyncio.TimerHandle) -> None:
         try:
-            await connection.close()
+            await given_back
         finally:
             cut.cancel()
             self._turns.give_back()
 
-    async def _connected(self, engine: AsyncEngine) -> AsyncConnection:
+    async def _connected(self, connect: Connect) -> AsyncConnection:
         async with asyncio.timeout(WAIT_S):
             await self._turns.take()
             try:
-                return await engine.connect()
+                return await connect()
             except BaseException:
                 self._turns.give_back()
                 raise
+
+    async def _from_the_pool(self) -> AsyncConnection:
+        await self._at_hand.make_room()
+        return await self.engine.connect()
 
 
 def workers_pool(settings: ServiceSettings, connections: int) -> AsyncEngine:

@@ -8,6 +8,8 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chassis.at_hand import driver_of
+
 
 class Statement:
     """A statement with places that are named as `:name`, as in SQLAlchemy's `text`."""
@@ -23,6 +25,6 @@ class Statement:
 
         PostgresError, InterfaceError or OSError: as the driver says it.
         """
-        driver: Any = connection.sync_connection.connection.driver_connection  # type: ignore[union-attr]  # it is open
-        rows: list[asyncpg.Record] = await driver.fetch(self._numbered, *(places[name] for name in self._names))
+        values = (places[name] for name in self._names)
+        rows: list[asyncpg.Record] = await driver_of(connection).fetch(self._numbered, *values)
         return rows

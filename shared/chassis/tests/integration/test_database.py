@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -20,7 +20,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis import ServiceSettings, health, turns
-from chassis.database import LONGEST_S, WAIT_S, Database
+from chassis.at_hand import AtHand
+from chassis.database import LONGEST_S, WAIT_S, Connect, Database
 from chassis.limiting import Backlog
 from chassis.statement import Statement
 from chassis.turns import STALL_S, Turns
@@ -36,6 +37,16 @@ class Shop(Database):
     """A database, and how it is asked: by the driver alone, or through SQLAlchemy."""
 
     by_driver: bool
+    lent = 0
+
+    async def _connected(self, connect: Connect) -> AsyncConnection:
+        connection = await super()._connected(connect)
+        self.lent += 1
+        return connection
+
+    async def _end_turn(self, given_back: Awaitable[None], cut: asyncio.TimerHandle) -> None:
+        self.lent -= 1
+        await super()._end_turn(given_back, cut)
 
 
 @pytest.fixture(params=[False, True], ids=["SQLAlchemy", "the driver"])
@@ -72,9 +83,20 @@ async def all_lent(shop: Shop, statement: str) -> list[asyncio.Task[int]]:
     """Open every connection, and return the tasks in which each is busy with a statement."""
     await asyncio.gather(*(ask(shop, "SELECT 1 FROM pg_sleep(0.05)") for _ in range(POOL)))
     holding = [asyncio.create_task(ask(shop, statement)) for _ in range(POOL)]
-    while shop.engine.pool.checkedout() < POOL:  # type: ignore[attr-defined]  # noqa: ASYNC110  # a queue pool sets no event
+    while shop.lent < POOL:  # noqa: ASYNC110  # it sets no event
         await asyncio.sleep(0.001)
     return holding
+
+
+async def every_connection_is_there(shop: Shop) -> bool:
+    """Lend as many as there are, at once, to whom only the pool gives them; tell whether all came back to it."""
+
+    async def hold() -> None:
+        async with shop.transaction() as connection:
+            await connection.execute(text("SELECT 1 FROM pg_sleep(0.05)"))
+
+    await asyncio.gather(*(hold() for _ in range(POOL)))
+    return bool(shop.engine.pool.checkedout() == 0)  # type: ignore[attr-defined]  # a queue pool's
 
 
 async def refused_after(shop: Shop, statement: str = "SELECT 1") -> float:
@@ -111,7 +133,35 @@ async def test_a_frozen_database_holds_no_request_for_long_and_serves_again_once
     assert max(waited) < LONGEST_S + SLACK_S
     assert max(later) < WAIT_S + SLACK_S
     assert await asyncio.gather(*(ask(shop, "SELECT 7") for _ in range(3 * POOL))) == [7] * 3 * POOL
+    assert await every_connection_is_there(shop)
+
+
+@pytest.mark.parametrize("fenced", [True, False])
+async def test_connections_at_hand_make_room_for_transactions(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, *, fenced: bool
+) -> None:
+    async def no_room(_: AtHand) -> None:
+        return
+
+    shop.by_driver = True
+    await asyncio.gather(*(ask(shop, "SELECT 1 FROM pg_sleep(0.05)") for _ in range(POOL)))
+    if not fenced:
+        monkeypatch.setattr(AtHand, "make_room", no_room)
+        with pytest.raises(TimeoutError):
+            await every_connection_is_there(shop)
+    else:
+        assert await every_connection_is_there(shop)
+
+
+async def test_what_sqlalchemy_has_run_statements_on_is_not_kept_at_hand(shop: Shop) -> None:
+    async with shop.statements() as connection:
+        await connection.execute(text("SELECT 1"))
     assert shop.engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # a queue pool's
+    async with shop.statements() as connection:
+        await Statement("SELECT 1").rows(connection, {})
+    assert shop.engine.pool.checkedout() == 1  # type: ignore[attr-defined]  # likewise
+    async with shop.statements() as again:
+        assert again is connection
 
 
 async def test_a_statement_that_takes_too_long_is_cut_and_its_neighbours_are_not(shop: Shop) -> None:
@@ -162,7 +212,7 @@ async def test_whoever_goes_away_leaves_connection_and_turn_to_the_others(shop: 
     ends = await asyncio.gather(*asked, return_exceptions=True)
     assert all(isinstance(end, asyncio.CancelledError) for end in ends)
     assert await asyncio.gather(*(ask(shop, "SELECT 7") for _ in range(2 * POOL))) == [7] * 2 * POOL
-    assert shop.engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # a queue pool's
+    assert await every_connection_is_there(shop)
 
 
 @pytest.mark.parametrize("fenced", [True, False])
