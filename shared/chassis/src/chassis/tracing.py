@@ -1,8 +1,8 @@
 """Traces: every request has a trace id; spans are recorded only where OTEL_TRACES_EXPORTER asks for them."""
 
 import os
-from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import MutableMapping
+from contextlib import AbstractContextManager
 from random import getrandbits
 from typing import Any
 
@@ -40,21 +40,27 @@ def flush() -> None:
         provider.shutdown()
 
 
-@contextmanager
-def request_span(scope: MutableMapping[str, Any]) -> Iterator[None]:
+def request_span(scope: MutableMapping[str, Any]) -> AbstractContextManager[Any]:
     """Continue the caller's trace, or begin one, for as long as a request takes."""
     carrier = {key.decode(): value.decode("latin-1") for key, value in scope["headers"] if key in PROPAGATED}
     called = _w3c.extract(carrier) if carrier else Context()
     if isinstance(trace.get_tracer_provider(), TracerProvider):
-        with _tracer.start_as_current_span(f"{scope['method']} request", called, SpanKind.SERVER):
-            yield
-        return
+        return _tracer.start_as_current_span(f"{scope['method']} request", called, SpanKind.SERVER)
     is_begun = bool(carrier) and trace.get_current_span(called).get_span_context().is_valid
-    token = attach(called if is_begun else _unrecorded())
-    try:
-        yield
-    finally:
-        detach(token)
+    return _Within(called if is_begun else _unrecorded())
+
+
+class _Within(AbstractContextManager[None]):
+    """Makes a context the current one; no generator, since it is passed by every request."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def __enter__(self) -> None:
+        self._token = attach(self._context)
+
+    def __exit__(self, *_: object) -> None:
+        detach(self._token)
 
 
 def _unrecorded() -> Context:
