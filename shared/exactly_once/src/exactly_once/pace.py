@@ -13,7 +13,7 @@ FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 5.0
 MOST_DOUBLINGS = 16  # 2.0**1024 overflows: an hour of failures would end the worker
 ATTEMPTS_AT_A_BUG = 3
-AT_A_STRETCH = 50  # records, some milliseconds: requests that this process serves wait no longer for its batches
+AT_A_STRETCH = 10  # records, half a millisecond: requests that this process serves wait no longer for its batches
 T = TypeVar("T")
 
 
