@@ -37,11 +37,13 @@ def measure(effort: Effort) -> Table:
         data = bearing.result()
     if data["unsettled"] or _broken(data) or data["accepted"] < effort.load.rate * effort.load.seconds * MOSTLY:
         raise GaveUp(f"it did not bear the load: {data}")
+    placed, shipped = data["accept_ms"], data["ship_ms"]
     told = (
         f"{effort.load.rate:g} orders/s for {effort.load.seconds / 60:.3g} min on a stack with {effort.brokers}"
         " broker(s); MiB of each process, its children included."
         f" {data['accepted']:,} orders were accepted, {data['refused']:,} refused; {data['unsettled']} have not ended,"
-        f" {_broken(data)} invariants are broken."
+        f" {_broken(data)} invariants are broken. 202: p50 {placed['p50']:g}, p99 {placed['p99']:g} ms;"
+        f" shipped: p50 {shipped['p50']:,.0f}, p99 {shipped['p99']:,.0f} ms."
     )
     rows = {name: {when: found[name] for when, found in looks.items()} for name in looks["at the start"]}
     rows["in all"] = {when: sum(found.values()) for when, found in looks.items()}
