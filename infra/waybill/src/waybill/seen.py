@@ -1,5 +1,6 @@
 """Asks each broker whether it knows what is new."""
 
+import errno
 import socket
 import ssl
 import time
@@ -14,6 +15,7 @@ from waybill.stack import Stack
 DEADLINE_S = 15.0
 ANSWER_S = 3.0
 POLL_S = 0.1
+NOBODY_THERE = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH}
 THREADS = 8  # a broker's network threads load a certificate one after another, and take connections in turn
 
 
@@ -52,11 +54,11 @@ def is_down(place: str) -> bool:
     """Tell whether nobody listens there: a broker listens once it has caught up with all that the cluster knows."""
     host, _, port = place.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
-    except (ConnectionRefusedError, socket.gaierror):  # a container that is down has no name
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+    except socket.gaierror:  # a container that is down has no name
         return True
-    except OSError:
-        return False
+    except OSError as error:
+        return error.errno in NOBODY_THERE
     return False
 
 

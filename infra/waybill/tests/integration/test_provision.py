@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from typing import Any
 
@@ -15,9 +15,9 @@ from confluent_kafka.admin import AdminClient
 from typer import Typer
 from typer.testing import CliRunner
 
-from contracts import ProductListed
+from contracts import USERS, ProductListed
 from exactly_once.avro import full_name
-from waybill import provision, secrets
+from waybill import provision, secrets, seen
 from waybill.errors import UsageError
 from waybill.provision import command, kafka
 from waybill.provision.kafka.broker import Broker
@@ -216,13 +216,23 @@ async def test_it_ends_once_every_broker_that_runs_knows_what_is_new(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that is a moment behind would refuse a service, that starts at once, what it was just granted."""
-    monkeypatch.setattr(kafka, "SETTLE_S", 2.0)
+    monkeypatch.setattr(kafka, "SETTLE_S", 6.0)
+    monkeypatch.setattr(seen, "ANSWER_S", 0.5)
+    asked: dict[str, set[str]] = {}
+
+    def noted(client: dict[str, Any], topics: Collection[str]) -> Callable[[str], bool]:
+        asked[client["sasl.username"]] = set(topics)
+        return lets_in(client, topics)
+
+    monkeypatch.setattr(kafka, "lets_in", noted)
     with socket.create_server(("127.0.0.1", 0)) as server:
         place = f"127.0.0.1:{server.getsockname()[1]}"
         mine = stack.in_namespace(f"s{time.time_ns() % 10**12}")
         mine = mine.model_copy(update={"kafka_bootstrap": f"{stack.kafka_bootstrap},{place}"})
         with pytest.raises(UsageError, match="Kafka took the changes, but kafka-4 did not learn of them"):
             await provision.apply(mine, ["kafka"])
+    assert asked.keys() == {mine.names.user(user) for user in USERS}
+    assert mine.names.topic("orders.shipping") in asked[mine.names.user("fulfillment")]
     await in_kafka(mine, replace(NONE, extra_acls=frozenset({acl_of_inventory(mine)})))
     async with asyncio.timeout(DEADLINE_S):
         while True:

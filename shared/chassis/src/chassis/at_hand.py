@@ -14,10 +14,10 @@ def driver_of(connection: AsyncConnection) -> Any:
 
 
 class AtHand:
-    """Lends the connections of an engine's pool in AUTOCOMMIT, the last that came back first; keeps some out of it.
+    """Lends connections of an engine's pool in AUTOCOMMIT, and keeps what comes back; the last is lent again first.
 
-    To its pool a connection that is kept here is lent. Whoever takes one from the pool itself makes room before: while
-    no more are lent at once than the pool holds, nobody then waits for one that lies idle here.
+    The pool counts what is kept here as lent. Whoever takes one from the pool itself makes room before: while no more
+    are lent at once than the pool holds, nobody then waits for one that lies idle here.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -39,8 +39,9 @@ class AtHand:
             await self._idle.pop().close()
 
     async def take_back(self, connection: AsyncConnection) -> None:
-        """Keep a connection that is as it was lent; the pool gets what SQLAlchemy has run statements on."""
-        if connection.in_transaction() or driver_of(connection).is_closed():
+        """Keep a connection that is as it was lent; one in a transaction, or one that is closed, goes to the pool."""
+        driver = driver_of(connection)
+        if connection.in_transaction() or driver.is_in_transaction() or driver.is_closed():
             await connection.close()
         else:
             self._idle.append(connection)

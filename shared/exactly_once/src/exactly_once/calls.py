@@ -34,9 +34,13 @@ class Calls:
         """What a call has been waiting for, for some attempts; None when all goes well."""
         return self._why
 
+    def concern(self, batch: Batch) -> bool:
+        """Tell whether anything in a batch needs a call."""
+        return any(type(entry.event) in self._calls for entry in batch.entries)
+
     async def ask(self, batch: Batch) -> Batch:
         """Return the batch with the outcomes of its calls; a call is repeated until it has one."""
-        if not any(type(entry.event) in self._calls for entry in batch.entries):
+        if not self.concern(batch):
             return batch
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._ask_for(entry)) for entry in batch.entries]

@@ -31,7 +31,7 @@ from exactly_once.worker import Worker
 
 MOST_RECORDS = 2_000
 IDLE_POLL_S = 0.2
-BUSY_POLL_S = 0.01  # while the last batch is published: is the next one full, or the publication over?
+BUSY_POLL_S = 0.01  # at a stretch, while the last batch is published: the publication's end is seen so much later
 COMPANY_S = 0.01  # a transaction becomes visible on its partitions' leaders one after the other
 SILENT_S = 1.0  # records of which nothing comes, and control records, deserve no Kafka transaction under load
 
@@ -61,6 +61,7 @@ class Loop(Worker):
         self._pruning = Pruning(engine, self._inbox, kept, every_s)
         self._silent_s: float = options.get("silent_s", SILENT_S)
         self._published_at = time.monotonic()
+        self._is_behind = False  # the last batch was full
 
     def health(self) -> str | None:
         """Return why this loop does not consume, None when it does."""
@@ -93,6 +94,8 @@ class Loop(Worker):
             while not self._stopping.is_set():
                 await self._pruning.run(published.positions, ownership.epochs)
                 batch = await self._poll(membership, decided, published)
+                if batch and self._calls.concern(batch):
+                    await published.ended()  # a call may take for ever, and what is decided waits for nobody
                 outputs = await self._decide(batch, ownership.epochs) if batch else []
                 decided = decided | batch.end if batch else decided
                 await published.ended()
@@ -132,11 +135,14 @@ class Loop(Worker):
         return Batch(entries, {partition: positions[partition] for partition in moved}, moved)
 
     async def _gather(self, membership: Membership, published: Publishing) -> Polled:
-        """Return a full batch as soon as it has arrived; else, when the last one is published and a rest is over.
+        """Return what arrives until the last batch is published and a rest is over; when idle, wait for something.
 
-        When idle, it waits for something to arrive. It polls all the while: a partition whose records lie in the
-        client's buffer is not fetched again, so that who sleeps and then polls gets what was new at the last poll.
+        A full batch is returned at once, and by a loop that is behind also while the last one is being published. It
+        polls all the while: a partition whose records lie in the client's buffer is not fetched again, so that who
+        sleeps and then polls gets what was new at the last poll.
         """
+        if not self._is_behind:
+            await published.ended()
         gathered: list[Record] = []
         company_at = 0.0
         while True:
@@ -148,7 +154,8 @@ class Loop(Worker):
             if polled.records and not gathered:
                 company_at = time.monotonic() + COMPANY_S
             gathered += polled.records
-            if len(gathered) >= MOST_RECORDS or not (is_busy or time.monotonic() < max(due, company_at)):
+            self._is_behind = len(gathered) >= MOST_RECORDS
+            if self._is_behind or not (is_busy or time.monotonic() < max(due, company_at)):
                 return Polled(gathered, polled.positions)
 
     async def _stand_by(self, membership: Membership) -> None:
@@ -167,7 +174,7 @@ class Loop(Worker):
         started = time.monotonic()
         yield
         spent_s = time.monotonic() - started
-        self._pace.spent(spent_s)
+        self._pace.spent(step, spent_s)
         telemetry.STEP_SECONDS.labels(self._name, step).observe(spent_s)
 
 

@@ -4,18 +4,15 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Self
 
-import structlog
-
 from exactly_once.batch import Positions
-
-log = structlog.get_logger(__name__)
 
 
 class Publishing:
     """Publishes one batch at a time, behind the back of whoever decides the next one.
 
-    As a context manager it leaves nothing running: when its block fails, what is under way may end, and is cancelled
-    only with its block. Recovery finds out what became of it.
+    As a context manager it leaves nothing running. What is under way when its block fails may end, and is cancelled
+    only with the task that waits for it. Its own failure is raised then: that of the block comes again if it matters,
+    once a recovery has published what was decided before.
     """
 
     def __init__(self, positions: Positions) -> None:
@@ -29,7 +26,7 @@ class Publishing:
         return self._task is not None and not self._task.done()
 
     def start(self, publication: Coroutine[Any, Any, None], positions: Positions) -> None:
-        """Publish, up to these positions; the publication before was awaited."""
+        """Publish, up to these positions. The publication before has been awaited."""
         self._task = asyncio.create_task(_moving_to(positions, publication))
 
     async def ended(self) -> None:
@@ -41,15 +38,16 @@ class Publishing:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
         task, self._task = self._task, None
         if task is None:
             return
-        if kind is not None and issubclass(kind, asyncio.CancelledError):
+        own = asyncio.current_task()
+        if is_cancelled := own is not None and own.cancelling() > 0:
             task.cancel()
         (failure,) = await asyncio.gather(task, return_exceptions=True)
-        if isinstance(failure, BaseException):
-            log.warning("publication.failed", kind=type(failure).__name__, why=str(failure))
+        if isinstance(failure, BaseException) and not is_cancelled:
+            raise failure from error
 
 
 async def _moving_to(positions: Positions, publication: Coroutine[Any, Any, None]) -> Positions:

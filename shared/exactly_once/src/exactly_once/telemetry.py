@@ -11,7 +11,7 @@ BATCH_RECORDS = Histogram(
 )
 STEP_SECONDS = Histogram(
     "exactly_once_step_seconds",
-    "Time of a step: call, decide (PostgreSQL), publish (Kafka)",
+    "Time of a step: decide (PostgreSQL), publish (Kafka); one batch may be decided while another is published",
     ["group", "step"],
     buckets=(0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
 )

@@ -20,6 +20,9 @@ from shared.exactly_once.tests.faults import points
 
 STATEMENT_PATIENCE_S = 5.0
 NOTED = 2  # passages of each point
+PUBLISHING = "loop.Loop._publish:self._producer.publish"
+DECIDED = "loop.Loop._consume:self._decide:after"
+ONE_AHEAD = "a batch was decided while another was published"
 
 
 class Plan(NamedTuple):
@@ -29,7 +32,7 @@ class Plan(NamedTuple):
     schema: str
     kafka: dict[str, str]
     registry: str
-    notes: str  # a file: each point as it is passed for the first and the second time
+    notes: str  # a file: each point as it is passed for the first and the second time, and what else was seen
     crash: str = ""  # the point to die at
     passage: int = 1  # at which passage
     instance: str = "1"
@@ -54,10 +57,14 @@ class _Passages:
             return
         self._passed[name] += 1
         if self._passed[name] <= NOTED:
-            note = name if self._passed[name] == 1 else points.again(name)
-            os.write(self._notes, f"{note}\n".encode())
+            self._note(name if self._passed[name] == 1 else points.again(name))
+        if name == DECIDED and self._passed[f"{PUBLISHING}:before"] > self._passed[f"{PUBLISHING}:after"]:
+            self._note(ONE_AHEAD)
         if name == self._plan.crash and self._passed[name] == self._plan.passage:
             os.kill(os.getpid(), signal.SIGSTOP if self._plan.stops else signal.SIGKILL)
+
+    def _note(self, what: str) -> None:
+        os.write(self._notes, f"{what}\n".encode())
 
 
 _passages = _Passages()

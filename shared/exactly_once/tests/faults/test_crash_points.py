@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 from shared.exactly_once.tests.faults.kinds import KINDS, UNREACHED, Death, deaths, died, excused, slices
+from shared.exactly_once.tests.faults.lab import DECIDED, ONE_AHEAD
 from shared.exactly_once.tests.faults.points import every_point
 from shared.exactly_once.tests.faults.scenes import Lab
 
@@ -14,7 +15,7 @@ AT_ONCE = int(os.environ.get("FAULTS_AT_ONCE", "8"))
 SAMPLE = [
     Death("afresh", "decide.Decider._transact:transaction:exit:before", 2),
     Death("afresh", "decide.Decider._transact:transaction:exit:after", 2),
-    Death("afresh", "loop.Loop._consume:self._decide:after", 2),
+    Death("afresh", DECIDED, 2),
     Death("afresh", "publishing._moving_to:publication:before", 2),
     Death("afresh", "kafka.producer.TransactionalProducer._transact:producer.commit_as:after", 2),
     Death("afresh", "kafka.producer.TransactionalProducer._transact:producer.commit_transaction:after", 2),
@@ -55,6 +56,11 @@ async def test_every_await_of_the_protocol_is_a_crash_point_that_is_reached_or_e
 ) -> None:
     reached = set().union(*passed.values())
     assert [point for point in every_point() if point not in reached and not excused(point)] == []
+
+
+@pytest.mark.integration
+async def test_these_processes_decide_batches_while_others_are_published(passed: dict[str, set[str]]) -> None:
+    assert ONE_AHEAD in passed["afresh"]
 
 
 @pytest.mark.integration

@@ -25,7 +25,10 @@ async def plan_kafka(stack: Stack) -> Plan:
 
 
 async def provision_kafka(stack: Stack) -> Plan:
-    """Make topics, users and permissions as the contracts say, and wait until every broker that runs knows them all."""
+    """Make topics, users and permissions as the contracts say; return once every broker that runs has heard of them.
+
+    UsageError: no broker answers, or one does not hear of what was made; to run it again does not wait for that.
+    """
     broker = _broker(stack)
     differs = await _difference(broker, stack)
     made = differs.plan()
@@ -58,7 +61,8 @@ async def _seen_by_all(stack: Stack) -> None:
     """Wait until each broker lets each user in, and tells it of the topics that it may describe.
 
     A broker learns from the cluster's log, some milliseconds after others: a service that starts at once and meets it
-    would be refused what it was just granted.
+    would be refused what it was just granted. Permissions that are made at once are one entry of that log, so that the
+    right to describe a topic vouches for the others.
     """
     left = await asyncio.gather(*(asyncio.to_thread(_blind, stack, user) for user in USERS))
     if blind := ", ".join(sorted(frozenset[str]().union(*left))):
@@ -70,7 +74,7 @@ def _blind(stack: Stack, user: str) -> list[str]:
     mine = stack.names.user(user)
     topics = {it.name for it in permissions(stack.names) if (it.user, it.resource) == (mine, "topic")}
     knows = lets_in(stack.kafka_client(user), topics)
-    return behind(stack, lambda place: knows(place) or is_down(place), deadline_s=SETTLE_S)
+    return behind(stack, lambda place: is_down(place) or knows(place), deadline_s=SETTLE_S)
 
 
 def _broker(stack: Stack) -> Broker:
