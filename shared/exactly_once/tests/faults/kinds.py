@@ -23,6 +23,8 @@ AT_STAKE = {"recovery.": "behind", "inbox.Inbox.stored": "behind", "relay.Relay.
 UNREACHED = {
     "loop.Loop._work:self._stand_by": "it has no partition: nothing is under way",
     "loop.Loop._stand_by:self._consumer.poll": "likewise",
+    "loop.Loop._consume:published.ended": "before an outside call, and these processes have none: it waits for a "
+    "publication, and a death there is one in that",
     "loop.Loop._consume:self._publish": "these runs end when nothing is owed; they publish positions alone before",
     "publishing.Publishing.__aexit__:asyncio.gather": "waits for a publication beside which something failed: a death "
     "there is one in that publication",
