@@ -39,9 +39,11 @@ class AtHand:
             await self._idle.pop().close()
 
     async def take_back(self, connection: AsyncConnection) -> None:
-        """Keep a connection that is as it was lent; one in a transaction, or one that is closed, goes to the pool."""
+        """Keep a connection that is as it was lent; the pool gets one in which SQLAlchemy has begun something."""
         driver = driver_of(connection)
-        if connection.in_transaction() or driver.is_in_transaction() or driver.is_closed():
+        if driver.is_closed() or driver.is_in_transaction():  # of no more use: the pool opens another one
+            await connection.invalidate()
+        if connection.invalidated or connection.in_transaction():
             await connection.close()
         else:
             self._idle.append(connection)

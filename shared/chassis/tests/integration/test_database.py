@@ -20,7 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis import ServiceSettings, health, turns
-from chassis.at_hand import AtHand
+from chassis.at_hand import AtHand, driver_of
 from chassis.database import LONGEST_S, WAIT_S, Connect, Database
 from chassis.limiting import Backlog
 from chassis.statement import Statement
@@ -164,6 +164,18 @@ async def test_what_sqlalchemy_has_run_statements_on_is_not_kept_at_hand(shop: S
         assert again is connection
 
 
+async def test_what_is_closed_or_in_a_transaction_as_it_comes_back_is_not_lent_again(shop: Shop) -> None:
+    async with shop.statements() as closed:
+        driver_of(closed).terminate()
+    async with shop.statements() as open_ended:
+        await Statement("BEGIN").rows(open_ended, {})
+    async with shop.statements() as connection:
+        assert connection not in {closed, open_ended}
+        assert not driver_of(connection).is_in_transaction()
+        assert await Statement("SELECT 7").rows(connection, {})
+    assert await every_connection_is_there(shop)
+
+
 async def test_a_statement_that_takes_too_long_is_cut_and_its_neighbours_are_not(shop: Shop) -> None:
     slow, _ = await asyncio.gather(refused_after(shop, "SELECT 1 FROM pg_sleep(30)"), ask(shop))
     assert slow < LONGEST_S + SLACK_S
@@ -222,6 +234,7 @@ async def test_unless_requests_take_turns_the_last_overtake_the_first(
     if not fenced:
         monkeypatch.setattr(shop, "_turns", Turns(1_000))
     monkeypatch.setattr(turns, "A_FEW", 1_000)
+    assert await every_connection_is_there(shop)  # who waits for a new one is overtaken by those who find one
     arrivals, served = count(), list[int]()
 
     async def ask_again_and_again() -> None:
