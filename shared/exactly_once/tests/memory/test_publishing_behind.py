@@ -43,7 +43,7 @@ async def at_work(scene: Scene, worker: loop.Loop) -> None:
 async def test_the_next_full_batch_is_decided_meanwhile_and_no_third_one(scene: Scene) -> None:
     async with scene.looping() as worker:
         await at_work(scene, worker)
-        scene.cluster.cost_s = 0.3
+        scene.cluster.cost_s = 1.0
         scene.put(*range(1, 3 * FULL + 1))
         await eventually(decided_to(scene, 2 * FULL))
         await asyncio.sleep(0.1)
@@ -59,7 +59,7 @@ async def test_the_next_full_batch_is_decided_meanwhile_and_no_third_one(scene: 
 async def test_a_batch_that_is_not_full_waits_until_the_last_one_is_published(scene: Scene) -> None:
     async with scene.looping() as worker:
         await at_work(scene, worker)
-        scene.cluster.cost_s = 0.3
+        scene.cluster.cost_s = 1.0
         scene.put(*range(1, FULL + 1))
         await eventually(decided_to(scene, FULL))
         scene.put(4)
@@ -73,7 +73,7 @@ async def test_a_batch_that_is_not_full_waits_until_the_last_one_is_published(sc
 async def test_what_was_decided_behind_a_publication_that_failed_is_published_by_the_recovery(scene: Scene) -> None:
     async with scene.looping() as worker:
         await at_work(scene, worker)
-        scene.cluster.cost_s, scene.cluster.failures = 0.3, 1
+        scene.cluster.cost_s, scene.cluster.failures = 1.0, 1
         scene.put(*range(1, 2 * FULL + 1))
         await eventually(decided_to(scene, 2 * FULL))
         assert published(scene) == []
@@ -151,7 +151,7 @@ async def test_partitions_that_go_to_another_member_while_one_publishes_and_is_a
 ) -> None:
     async with scene.looping(instance="1") as first:
         await at_work(scene, first)
-        scene.cluster.cost_s = 0.3
+        scene.cluster.cost_s = 1.0
         scene.put(*range(1, 2 * FULL + 1))
         await eventually(decided_to(scene, 2 * FULL))
         assert published(scene) == []
@@ -196,10 +196,13 @@ async def test_of_two_decided_batches_that_nobody_saw_a_successor_publishes_both
     assert await scene.priced() == list(range(1, 2 * FULL + 1))
 
 
-async def test_what_is_being_published_when_a_decision_fails_ends_before_the_recovery(scene: Scene) -> None:
+async def test_what_is_being_published_when_a_decision_fails_ends_before_the_recovery(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "FIRST_BACKOFF_S", 1.0)  # long enough to look before the recovery
     async with scene.looping() as worker:
         await at_work(scene, worker)
-        scene.cluster.cost_s = 0.3
+        scene.cluster.cost_s = 1.0
         scene.put(*range(1, FULL + 1))
         await eventually(decided_to(scene, FULL))
         await scene.do("UPDATE owner SET epoch = epoch + 1")
@@ -207,6 +210,7 @@ async def test_what_is_being_published_when_a_decision_fails_ends_before_the_rec
         await eventually(lambda: "another owner" in (worker.health() or ""))
         assert published(scene) == [FULL]
         assert scene.cluster.replaced == 1
+        scene.cluster.cost_s = 0.0
         await scene.passed()
     assert published(scene) == [FULL, FULL]
     assert await scene.priced() == list(range(1, 2 * FULL + 1))
