@@ -70,6 +70,19 @@ async def test_a_batch_that_is_not_full_waits_until_the_last_one_is_published(sc
     assert published(scene) == [FULL, 2]
 
 
+async def test_a_loop_that_is_not_behind_decides_nothing_ahead(scene: Scene) -> None:
+    async with scene.looping() as worker:
+        await at_work(scene, worker)
+        scene.cluster.cost_s = 1.0
+        scene.put(1)
+        await eventually(decided_to(scene, 1))
+        scene.put(*range(2, FULL + 2))
+        await asyncio.sleep(0.1)
+        assert await decided_to(scene, 1)()
+        await scene.passed()
+    assert published(scene) == [1, FULL]
+
+
 async def test_what_was_decided_behind_a_publication_that_failed_is_published_by_the_recovery(scene: Scene) -> None:
     async with scene.looping() as worker:
         await at_work(scene, worker)
