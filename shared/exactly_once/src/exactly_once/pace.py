@@ -3,14 +3,11 @@
 import asyncio
 import random
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Iterable
-from statistics import median_high
 from typing import TypeVar
 
 REST_PER_COST = 4.0  # a Kafka transaction costs the brokers the same whatever is in it: rest four times as long
 LONGEST_REST_S = 0.6
-FEW = 3
 
 FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 5.0
@@ -29,22 +26,19 @@ async def unhurried(steps: Iterable[T]) -> AsyncIterator[T]:
 
 
 class Pace:
-    """Spaces transactions by what they take: one that was slow among others tells little of the next."""
+    """Spaces transactions by what the last one took."""
 
     def __init__(self) -> None:
         self._next = 0.0
-        self._costs: dict[str, deque[float]] = {}
 
     @property
     def rest_s(self) -> float:
         """How long to wait before the next transaction, in seconds; 0 when idle."""
         return max(0.0, self._next - time.monotonic())
 
-    def spent(self, step: str, cost_s: float) -> None:
-        """Note what a transaction of a kind took; the rest after it is by the median of the last few."""
-        costs = self._costs.setdefault(step, deque(maxlen=FEW))
-        costs.append(cost_s)
-        self._next = time.monotonic() + min(REST_PER_COST * median_high(costs), LONGEST_REST_S)
+    def spent(self, cost_s: float) -> None:
+        """Note what a transaction took."""
+        self._next = time.monotonic() + min(REST_PER_COST * cost_s, LONGEST_REST_S)
 
 
 class Backoff:
