@@ -36,7 +36,7 @@ class Calls:
 
     def concern(self, batch: Batch) -> bool:
         """Tell whether anything in a batch needs a call."""
-        return any(type(entry.event) in self._calls for entry in batch.entries)
+        return bool(self._calls) and any(type(entry.event) in self._calls for entry in batch.entries)
 
     async def ask(self, batch: Batch) -> Batch:
         """Return the batch with the outcomes of its calls; a call is repeated until it has one."""
