@@ -38,7 +38,7 @@ class Effort(NamedTuple):
 
 
 FULL = Effort(
-    most_records=(10, 50, 250, 1_000, 2_000),
+    most_records=(10, 50, 250, 1_000, 2_000, 4_000),
     partitions=(3, 12, 48),
     idle_partitions=(150, 450),
     records=20_000,

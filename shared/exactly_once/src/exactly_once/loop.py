@@ -13,23 +13,23 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from exactly_once import telemetry
-from exactly_once.batch import Batch, Entry, Output, Positions, Record
+from exactly_once.batch import Batch, Entry, Output, Positions, moved
 from exactly_once.calls import Calls
 from exactly_once.codec import Codec
 from exactly_once.decide import Decider
-from exactly_once.edge import Edge, Polled
+from exactly_once.edge import Edge
 from exactly_once.inbox import Inbox
 from exactly_once.kafka.cluster import edge_to
 from exactly_once.kafka.membership import Membership
 from exactly_once.kafka.settings import KafkaSettings
-from exactly_once.pace import unhurried
 from exactly_once.processor import Processor
 from exactly_once.pruning import CLAIMS_KEPT, EVERY_S, Pruning
 from exactly_once.publishing import Publishing
+from exactly_once.reading import Reading
 from exactly_once.recovery import Recovery
 from exactly_once.worker import Worker
 
-MOST_RECORDS = 2_000
+MOST_RECORDS = 4_000
 IDLE_POLL_S = 0.2
 BUSY_POLL_S = 0.01  # at a stretch, while the last batch is published: the publication's end is seen so much later
 COMPANY_S = 0.01  # a transaction becomes visible on its partitions' leaders one after the other
@@ -84,27 +84,31 @@ class Loop(Worker):
     async def _consume(self, membership: Membership) -> None:
         """Pass batch after batch, for as long as the group leaves these partitions to us.
 
-        One is decided while the one before commits in Kafka, which is then behind PostgreSQL as after any crash.
+        While one commits in Kafka, which is then behind PostgreSQL as after any crash, the next one is decided, and
+        while PostgreSQL decides that, the one after it is read.
         """
         ownership = await self._recovery.recover(membership)
         decided = ownership.positions
         self._consumer.resume_at(membership, decided)
         self._why = None
-        async with Publishing(decided) as published:
+        reading = Reading(self._consumer, self._codec, membership, MOST_RECORDS)
+        async with reading, Publishing(decided) as published:
             while not self._stopping.is_set():
                 await self._pruning.run(published.positions, ownership.epochs)
-                batch = await self._poll(membership, decided, published)
+                batch = await self._poll(reading, decided, published)
                 if batch and self._calls.concern(batch):
                     await published.ended()  # a call may take for ever, and what is decided waits for nobody
+                if self._is_behind:
+                    reading.start()
                 outputs = await self._decide(batch, ownership.epochs) if batch else []
                 decided = decided | batch.end if batch else decided
                 await published.ended()
-                moved = _moved(published.positions, decided)
-                if outputs or (moved and self._was_silent()):
-                    published.start(self._publish(outputs, membership, moved), decided)
+                moves = moved(published.positions, decided)
+                if outputs or (moves and self._was_silent()):
+                    published.start(self._publish(outputs, membership, moves), decided)
             await published.ended()
-            if moved := _moved(published.positions, decided):
-                await self._publish([], membership, moved)
+            if moves := moved(published.positions, decided):
+                await self._publish([], membership, moves)
 
     async def _decide(self, batch: Batch, epochs: Positions) -> list[Output]:
         """Pass a batch through PostgreSQL."""
@@ -114,9 +118,9 @@ class Loop(Worker):
         self._count(batch)
         return outputs
 
-    async def _publish(self, outputs: Sequence[Output], membership: Membership, moved: Positions) -> None:
+    async def _publish(self, outputs: Sequence[Output], membership: Membership, moves: Positions) -> None:
         with self._timed("publish"):
-            await self._producer.publish(outputs, moved, membership)
+            await self._producer.publish(outputs, moves, membership)
         self._published_at = time.monotonic()
         self._backoff.reset()
 
@@ -124,39 +128,34 @@ class Loop(Worker):
         """Tell whether the last Kafka transaction is so long ago that positions alone are worth one."""
         return time.monotonic() - self._published_at >= self._silent_s
 
-    async def _poll(self, membership: Membership, positions: Positions, published: Publishing) -> Batch | None:
+    async def _poll(self, reading: Reading, positions: Positions, published: Publishing) -> Batch | None:
         """Return the records that have arrived as a batch; None when there is nothing to move."""
-        records, reached = await self._gather(membership, published)
-        moved = _moved(positions, reached)
-        if not moved or not (records or self._was_silent()):
-            return None
-        await self._codec.learn(records)
-        entries = [entry async for entry in unhurried(self._codec.decode(record) for record in records)]
-        return Batch(entries, {partition: positions[partition] for partition in moved}, moved)
+        await self._gather(reading, published)
+        batch = reading.batch(positions)
+        return batch if batch.end and (batch.entries or self._was_silent()) else None
 
-    async def _gather(self, membership: Membership, published: Publishing) -> Polled:
-        """Return what arrives until the last batch is published and a rest is over; when idle, wait for something.
+    async def _gather(self, reading: Reading, published: Publishing) -> None:
+        """Read what arrives until the last batch is published and a rest is over; when idle, wait for something.
 
-        A full batch is returned at once, and by a loop that is behind also while the last one is being published. It
+        A full batch is passed on at once, and by a loop that is behind also while the last one is being published. It
         polls all the while: a partition whose records lie in the client's buffer is not fetched again, so that who
         sleeps and then polls gets what was new at the last poll.
         """
         if not self._is_behind:
             await published.ended()
-        gathered: list[Record] = []
         company_at = 0.0
         while True:
             if not (is_busy := published.is_under_way):
                 await published.ended()
             due = max(time.monotonic() + self._pace.rest_s, company_at)
-            patience_s = BUSY_POLL_S if is_busy else max(due - time.monotonic(), 0.0 if gathered else IDLE_POLL_S)
-            polled = await self._consumer.poll(membership, patience_s, MOST_RECORDS - len(gathered))
-            if polled.records and not gathered:
+            was_idle = not reading
+            patience_s = BUSY_POLL_S if is_busy else max(due - time.monotonic(), IDLE_POLL_S if was_idle else 0.0)
+            await reading.more(patience_s)
+            if was_idle and reading:
                 company_at = time.monotonic() + COMPANY_S
-            gathered += polled.records
-            self._is_behind = len(gathered) >= MOST_RECORDS
+            self._is_behind = reading.is_full
             if self._is_behind or not (is_busy or time.monotonic() < max(due, company_at)):
-                return Polled(gathered, polled.positions)
+                return
 
     async def _stand_by(self, membership: Membership) -> None:
         """Have nothing assigned, and say that all is well, until the group says otherwise."""
@@ -176,10 +175,6 @@ class Loop(Worker):
         spent_s = time.monotonic() - started
         self._pace.spent(spent_s)
         telemetry.STEP_SECONDS.labels(self._name, step).observe(spent_s)
-
-
-def _moved(before: Positions, after: Positions) -> Positions:
-    return {partition: position for partition, position in after.items() if position != before[partition]}
 
 
 def _result(entry: Entry) -> tuple[str, str]:

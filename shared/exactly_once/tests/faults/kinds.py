@@ -28,6 +28,7 @@ UNREACHED = {
     "loop.Loop._consume:self._publish": "these runs end when nothing is owed; they publish positions alone before",
     "publishing.Publishing.__aexit__:asyncio.gather": "waits for a publication beside which something failed: a death "
     "there is one in that publication",
+    "reading.Reading.__aexit__:asyncio.gather": "forgets what was read ahead, which nobody has seen",
     "decide.Decider._isolate:self._transact:after": "its bug fails at each attempt; a death there is one in decide",
     "kafka.producer._Producer.dispose:closed#2": "a producer that does not stop: its transaction is open, as "
     "after a death at commit_transaction:before",

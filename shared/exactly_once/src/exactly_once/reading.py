@@ -1,0 +1,70 @@
+"""What has been read and decoded, and not been decided: the next full batch while PostgreSQL decides this one."""
+
+import asyncio
+from typing import Self
+
+from exactly_once.batch import Batch, Entry, Positions, moved
+from exactly_once.codec import Codec
+from exactly_once.edge import Consumer
+from exactly_once.kafka.membership import Membership
+from exactly_once.pace import unhurried
+
+
+class Reading:
+    """Reads for one membership, from where its consumer stands.
+
+    As a context manager it leaves nothing running: what was read ahead and is not wanted any more is forgotten, with
+    its failure, which comes again. A recovery reads it anew.
+    """
+
+    def __init__(self, consumer: Consumer, codec: Codec, membership: Membership, most: int) -> None:
+        """Start with nothing. A batch has `most` records."""
+        self._consumer = consumer
+        self._codec = codec
+        self._membership = membership
+        self._most = most
+        self._entries: list[Entry] = []
+        self._reached: Positions = {}
+        self._ahead: asyncio.Task[None] | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether there is as much as a batch may have."""
+        return len(self._entries) >= self._most
+
+    def __len__(self) -> int:
+        """Return how many records wait."""
+        return len(self._entries)
+
+    def start(self) -> None:
+        """Read what has arrived behind the caller's back, until `more` is asked for."""
+        self._ahead = asyncio.create_task(self._more(0.0))
+
+    async def more(self, patience_s: float) -> None:
+        """Read what arrives within `patience_s`, unless there is enough. FencedByGroup, Retryable: no registry."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            await ahead
+        if not self.is_full:
+            await self._more(patience_s)
+
+    async def _more(self, patience_s: float) -> None:
+        records, reached = await self._consumer.poll(self._membership, patience_s, self._most - len(self._entries))
+        await self._codec.learn(records)
+        self._entries += [entry async for entry in unhurried(self._codec.decode(record) for record in records)]
+        self._reached = reached
+
+    def batch(self, positions: Positions) -> Batch:
+        """Hand over everything as a batch that begins at these positions, where the last one ended."""
+        end = moved(positions, self._reached)
+        entries, self._entries = self._entries, []
+        return Batch(entries, {partition: positions[partition] for partition in end}, end)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.cancel()
+            await asyncio.gather(ahead, return_exceptions=True)

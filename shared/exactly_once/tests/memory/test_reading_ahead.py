@@ -1,0 +1,177 @@
+"""The next full batch is read while one is decided: no sooner, no more, and nothing of it outlives its membership."""
+
+import asyncio
+from collections.abc import Iterable
+
+import pytest
+from shared.exactly_once.tests.memory.scene import GROUP, Scene, eventually
+
+from exactly_once import Retryable, loop, pace
+from exactly_once.batch import Batch, Entry, Output, Partition, Positions, Record
+from exactly_once.codec import Codec
+from exactly_once.decide import Decider
+from exactly_once.errors import FencedByGroup
+
+ONE = Partition("parcels", 0)
+FULL = 3
+
+
+class Seen:
+    """Which records were decoded, by offset, and decisions that wait until they are let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.decoded: list[int] = []
+        self.deciding: list[int] = []
+        self.let_go = asyncio.Event()
+        decode, decide = Codec.decode, Decider.decide
+
+        def seen(codec: Codec, record: Record) -> Entry:
+            self.decoded.append(record.offset)
+            return decode(codec, record)
+
+        async def waits(decider: Decider, batch: Batch, epochs: Positions) -> list[Output]:
+            self.deciding.append(len(batch.entries))
+            await self.let_go.wait()
+            return await decide(decider, batch, epochs)
+
+        monkeypatch.setattr(Codec, "decode", seen)
+        monkeypatch.setattr(Decider, "decide", waits)
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "MOST_RECORDS", FULL)
+    monkeypatch.setattr(loop, "IDLE_POLL_S", 0.02)
+    monkeypatch.setattr(pace, "REST_PER_COST", 0.0)
+    monkeypatch.setattr(pace, "FIRST_BACKOFF_S", 0.01)
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
+    return Seen(monkeypatch)
+
+
+async def settled(scene: Scene, worker: loop.Loop) -> None:
+    await eventually(lambda: worker.health() is None)
+
+
+async def test_the_next_batch_is_read_while_a_full_one_is_decided_and_no_third_one(scene: Scene, seen: Seen) -> None:
+    async with scene.looping() as worker:
+        await settled(scene, worker)
+        scene.put(*range(1, 3 * FULL + 1))
+        await eventually(lambda: len(seen.decoded) == 2 * FULL)
+        await asyncio.sleep(0.05)
+        assert len(seen.decoded) == 2 * FULL
+        assert seen.deciding == [FULL]
+        seen.let_go.set()
+        await scene.passed()
+    assert seen.deciding == [FULL, FULL, FULL]
+    assert seen.decoded == list(range(3 * FULL))
+    assert await scene.priced() == list(range(1, 3 * FULL + 1))
+
+
+async def test_nothing_is_read_while_a_batch_that_is_not_full_is_decided(scene: Scene, seen: Seen) -> None:
+    async with scene.looping() as worker:
+        await settled(scene, worker)
+        scene.put(1)
+        await eventually(lambda: seen.deciding == [1])
+        scene.put(2, 3)
+        await asyncio.sleep(0.05)
+        assert seen.decoded == [0]
+        seen.let_go.set()
+        await scene.passed()
+    assert await scene.priced() == [1, 2, 3]
+
+
+async def test_what_was_read_ahead_and_is_less_than_a_batch_waits_for_what_comes(scene: Scene, seen: Seen) -> None:
+    async with scene.looping() as worker:
+        await settled(scene, worker)
+        scene.put(*range(1, FULL + 2))
+        await eventually(lambda: len(seen.decoded) == FULL + 1)
+        scene.put(5, 6)
+        seen.let_go.set()
+        await scene.passed()
+    assert seen.deciding == [FULL, FULL]
+    assert await scene.priced() == [1, 2, 3, 4, 5, 6]
+
+
+async def test_what_cannot_be_read_ahead_is_noticed_once_the_batch_before_is_published(
+    scene: Scene, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn, is_away = Codec.learn, True
+
+    async def learns(codec: Codec, records: Iterable[Record]) -> None:
+        if is_away and any(record.offset >= FULL for record in records):
+            raise Retryable("the registry does not answer")
+        await learn(codec, records)
+
+    monkeypatch.setattr(Codec, "learn", learns)
+    async with scene.looping() as worker:
+        await settled(scene, worker)
+        scene.cluster.cost_s = 0.1
+        scene.put(*range(1, FULL + 2))
+        await eventually(lambda: seen.deciding == [FULL])
+        await asyncio.sleep(0.02)
+        assert worker.health() is None
+        seen.let_go.set()
+        await eventually(lambda: worker.health() == "the registry does not answer")
+        assert [len(each.outputs) for each in scene.cluster.published if each.outputs] == [FULL]
+        is_away = False
+        await scene.passed()
+    assert await scene.priced() == list(range(1, FULL + 2))
+
+
+async def test_what_was_read_ahead_is_forgotten_with_the_batch_that_fails(
+    scene: Scene, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decide = Decider.decide
+    failures = [FencedByGroup("the partitions went elsewhere")]
+
+    async def fails_once(decider: Decider, batch: Batch, epochs: Positions) -> list[Output]:
+        outputs = await decide(decider, batch, epochs)
+        if failures:
+            raise failures.pop()
+        return outputs
+
+    monkeypatch.setattr(Decider, "decide", fails_once)
+    async with scene.looping() as worker:
+        await settled(scene, worker)
+        scene.put(*range(1, 2 * FULL + 1))
+        await eventually(lambda: len(seen.decoded) == 2 * FULL)
+        seen.let_go.set()
+        await scene.passed()
+    assert seen.decoded == [*range(2 * FULL), *range(FULL, 2 * FULL)], "the second batch was read again"
+    assert await scene.priced() == list(range(1, 2 * FULL + 1))
+    assert not scene.cluster.behind(GROUP, ["parcels"])
+
+
+@pytest.mark.parametrize(("end", "passed"), [("stop", FULL), ("cancel", 0)])
+async def test_a_loop_that_ends_while_it_reads_ahead_leaves_nothing_running(
+    scene: Scene, seen: Seen, monkeypatch: pytest.MonkeyPatch, end: str, passed: int
+) -> None:
+    learn = Codec.learn
+
+    async def takes_long(codec: Codec, records: Iterable[Record]) -> None:
+        records = list(records)
+        if any(record.offset >= FULL for record in records):
+            await asyncio.sleep(1_000)
+        await learn(codec, records)
+
+    monkeypatch.setattr(Codec, "learn", takes_long)
+    worker = loop.Loop(scene.processor, engine=scene.engine, kafka=scene.cluster, codec=scene.codec)
+    task = asyncio.create_task(worker.run())
+    await settled(scene, worker)
+    before = asyncio.all_tasks()
+    scene.put(*range(1, FULL + 2))
+    await eventually(lambda: seen.deciding == [FULL])
+    await asyncio.sleep(0.02)
+    if end == "stop":
+        stopping = asyncio.create_task(worker.stop())
+        await asyncio.sleep(0)
+        seen.let_go.set()
+        await stopping
+    else:
+        task.cancel()
+    await asyncio.wait({task})
+    assert asyncio.all_tasks() <= before
+    assert scene.cluster.committed() == {ONE: passed}
