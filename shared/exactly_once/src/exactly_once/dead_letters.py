@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from exactly_once.batch import Entry, Output, Rejection
 from exactly_once.envelope import (
@@ -63,15 +63,20 @@ class DeadLetterLimit:
     def __init__(self) -> None:
         self._recent: deque[bool] = deque(maxlen=WINDOW)
 
-    def check(self, rejected: Iterable[bool]) -> None:
-        """TooManyDeadLetters where these, behind those counted before, are more than the limit."""
-        recent = [*self._recent, *rejected][-WINDOW:]
-        row = next((place for place, bad in enumerate(reversed(recent)) if not bad), len(recent))
-        if sum(recent) > MOST_IN_WINDOW or row > MOST_IN_A_ROW:
-            raise TooManyDeadLetters(
-                f"{sum(recent)} of the last {len(recent)} records would be dead letters, {row} of them in a row: "
-                "look at the last ones, mend the cause, and start this service again"
-            )
+    def check(self, rejected: Sequence[bool]) -> None:
+        """TooManyDeadLetters where these, behind those counted before, pass the limit anywhere among them."""
+        if not any(rejected):
+            return
+        recent = [*self._recent, *rejected]
+        among = row = 0
+        for place, is_bad in enumerate(recent):
+            among += is_bad - (place >= WINDOW and recent[place - WINDOW])
+            row = row + 1 if is_bad else 0
+            if among > MOST_IN_WINDOW or row > MOST_IN_A_ROW:
+                raise TooManyDeadLetters(
+                    f"{among} of {min(place + 1, WINDOW)} records would be dead letters, the last {row} in a row: "
+                    "look at the last ones, mend the cause, and start this service again"
+                )
 
     def count(self, rejected: Iterable[bool]) -> None:
         """Count what a committed batch rejected."""
