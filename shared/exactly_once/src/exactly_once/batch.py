@@ -91,8 +91,3 @@ class Batch:
             meet[entry.record.source] = entry.record.offset
         yield Batch(first, self.start, meet)
         yield Batch(second, meet, self.end)
-
-
-def moved(before: Positions, after: Positions) -> Positions:
-    """Return the positions that are not what they were."""
-    return {partition: position for partition, position in after.items() if position != before[partition]}

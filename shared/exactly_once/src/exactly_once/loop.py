@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from exactly_once import telemetry
-from exactly_once.batch import Batch, Entry, Output, Positions, moved
+from exactly_once.batch import Batch, Entry, Output, Positions
 from exactly_once.calls import Calls
 from exactly_once.codec import Codec
 from exactly_once.decide import Decider
@@ -25,7 +25,7 @@ from exactly_once.kafka.settings import KafkaSettings
 from exactly_once.processor import Processor
 from exactly_once.pruning import CLAIMS_KEPT, EVERY_S, Pruning
 from exactly_once.publishing import Publishing
-from exactly_once.reading import Reading
+from exactly_once.reading import Reading, moved
 from exactly_once.recovery import Recovery
 from exactly_once.worker import Worker
 
@@ -98,7 +98,7 @@ class Loop(Worker):
                 batch = await self._poll(reading, decided, published)
                 if batch and self._calls.concern(batch):
                     await published.ended()  # a call may take for ever, and what is decided waits for nobody
-                if self._is_behind:
+                elif self._is_behind:
                     reading.start()
                 outputs = await self._decide(batch, ownership.epochs) if batch else []
                 decided = decided | batch.end if batch else decided
@@ -143,6 +143,7 @@ class Loop(Worker):
         """
         if not self._is_behind:
             await published.ended()
+        await reading.caught_up()
         company_at = 0.0
         while True:
             if not (is_busy := published.is_under_way):

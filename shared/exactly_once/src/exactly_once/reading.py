@@ -3,7 +3,7 @@
 import asyncio
 from typing import Self
 
-from exactly_once.batch import Batch, Entry, Positions, moved
+from exactly_once.batch import Batch, Entry, Positions
 from exactly_once.codec import Codec
 from exactly_once.edge import Consumer
 from exactly_once.kafka.membership import Membership
@@ -14,7 +14,7 @@ class Reading:
     """Reads for one membership, from where its consumer stands.
 
     As a context manager it leaves nothing running: what was read ahead and is not wanted any more is forgotten, with
-    its failure, which comes again. A recovery reads it anew.
+    its failure, which comes again: behind the recovery it is read anew.
     """
 
     def __init__(self, consumer: Consumer, codec: Codec, membership: Membership, most: int) -> None:
@@ -37,18 +37,21 @@ class Reading:
         return len(self._entries)
 
     def start(self) -> None:
-        """Read what has arrived behind the caller's back, until `more` is asked for."""
-        self._ahead = asyncio.create_task(self._more(0.0))
+        """Read what has arrived, behind the caller's back, until it has `caught_up`."""
+        self._ahead = asyncio.create_task(self._read(0.0))
 
-    async def more(self, patience_s: float) -> None:
-        """Read what arrives within `patience_s`, unless there is enough. FencedByGroup, Retryable: no registry."""
+    async def caught_up(self) -> None:
+        """Wait for what is being read. Raises what that failed with, as `more` does."""
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
             await ahead
-        if not self.is_full:
-            await self._more(patience_s)
 
-    async def _more(self, patience_s: float) -> None:
+    async def more(self, patience_s: float) -> None:
+        """Read what arrives within `patience_s`, unless there is enough. It fails as a poll; Retryable: no registry."""
+        if not self.is_full:
+            await self._read(patience_s)
+
+    async def _read(self, patience_s: float) -> None:
         records, reached = await self._consumer.poll(self._membership, patience_s, self._most - len(self._entries))
         await self._codec.learn(records)
         self._entries += [entry async for entry in unhurried(self._codec.decode(record) for record in records)]
@@ -68,3 +71,8 @@ class Reading:
         if ahead is not None:
             ahead.cancel()
             await asyncio.gather(ahead, return_exceptions=True)
+
+
+def moved(before: Positions, after: Positions) -> Positions:
+    """Return the positions that are not what they were."""
+    return {partition: position for partition, position in after.items() if position != before[partition]}

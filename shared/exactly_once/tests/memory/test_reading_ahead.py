@@ -1,10 +1,10 @@
 """The next full batch is read while one is decided: no sooner, no more, and nothing of it outlives its membership."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pytest
-from shared.exactly_once.tests.memory.scene import GROUP, Scene, eventually
+from shared.exactly_once.tests.memory.scene import GROUP, ParcelWeighed, Scene, eventually
 
 from exactly_once import Retryable, loop, pace
 from exactly_once.batch import Batch, Entry, Output, Partition, Positions, Record
@@ -23,6 +23,7 @@ class Seen:
         self.decoded: list[int] = []
         self.deciding: list[int] = []
         self.let_go = asyncio.Event()
+        self.meanwhile: Callable[[], object] = lambda: None
         decode, decide = Codec.decode, Decider.decide
 
         def seen(codec: Codec, record: Record) -> Entry:
@@ -31,6 +32,7 @@ class Seen:
 
         async def waits(decider: Decider, batch: Batch, epochs: Positions) -> list[Output]:
             self.deciding.append(len(batch.entries))
+            self.meanwhile()
             await self.let_go.wait()
             return await decide(decider, batch, epochs)
 
@@ -73,14 +75,37 @@ async def test_the_next_batch_is_read_while_a_full_one_is_decided_and_no_third_o
 async def test_nothing_is_read_while_a_batch_that_is_not_full_is_decided(scene: Scene, seen: Seen) -> None:
     async with scene.looping() as worker:
         await settled(scene, worker)
+        seen.meanwhile = lambda: scene.put(2, 3)  # before anything that is read ahead would be
         scene.put(1)
         await eventually(lambda: seen.deciding == [1])
-        scene.put(2, 3)
+        seen.meanwhile = lambda: None
         await asyncio.sleep(0.05)
         assert seen.decoded == [0]
         seen.let_go.set()
         await scene.passed()
     assert await scene.priced() == [1, 2, 3]
+
+
+async def test_nothing_is_read_while_a_call_is_under_way(scene: Scene, seen: Seen) -> None:
+    class Scales:
+        working = asyncio.Event()
+
+    @scene.processor.calls(ParcelWeighed)
+    async def weigh(parcel: ParcelWeighed, scales: Scales) -> int:
+        await scales.working.wait()
+        return parcel.grams
+
+    seen.let_go.set()
+    scales = Scales()
+    async with scene.looping(resources=[scales]) as worker:
+        await settled(scene, worker)
+        scene.put(*range(1, 2 * FULL + 1))
+        await eventually(lambda: len(seen.decoded) == FULL)
+        await asyncio.sleep(0.05)
+        assert len(seen.decoded) == FULL
+        scales.working.set()
+        await scene.passed()
+    assert await scene.priced() == list(range(1, 2 * FULL + 1))
 
 
 async def test_what_was_read_ahead_and_is_less_than_a_batch_waits_for_what_comes(scene: Scene, seen: Seen) -> None:
