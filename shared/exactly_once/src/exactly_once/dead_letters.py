@@ -73,8 +73,9 @@ class DeadLetterLimit:
             among += is_bad - (place >= WINDOW and recent[place - WINDOW])
             row = row + 1 if is_bad else 0
             if among > MOST_IN_WINDOW or row > MOST_IN_A_ROW:
+                last = min(place + 1, WINDOW)
                 raise TooManyDeadLetters(
-                    f"{among} of {min(place + 1, WINDOW)} records would be dead letters, the last {row} in a row: "
+                    f"{among} of the last {last} records would be dead letters, {row} of them in a row: "
                     "look at the last ones, mend the cause, and start this service again"
                 )
 

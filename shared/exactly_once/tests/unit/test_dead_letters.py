@@ -26,7 +26,7 @@ def test_a_row_of_dead_letters_stops_the_loop() -> None:
     limit = DeadLetterLimit()
     limit.check([True] * MOST_IN_A_ROW)
     limit.count([True] * MOST_IN_A_ROW)
-    with pytest.raises(TooManyDeadLetters, match="the last 51 in a row"):
+    with pytest.raises(TooManyDeadLetters, match="51 of them in a row"):
         limit.check([True])
     limit.check([False])
 
@@ -34,12 +34,12 @@ def test_a_row_of_dead_letters_stops_the_loop() -> None:
 def test_a_share_of_dead_letters_stops_the_loop() -> None:
     limit = DeadLetterLimit()
     limit.count([place % 5 == 0 for place in range(MOST_IN_WINDOW * 5)])
-    with pytest.raises(TooManyDeadLetters, match="101 of "):
+    with pytest.raises(TooManyDeadLetters, match="101 of the last"):
         limit.check([False, True])
 
 
 def test_a_row_of_dead_letters_within_a_batch_stops_the_loop_whatever_is_behind_it() -> None:
-    with pytest.raises(TooManyDeadLetters, match="the last 51 in a row"):
+    with pytest.raises(TooManyDeadLetters, match="51 of them in a row"):
         DeadLetterLimit().check([False] * WINDOW + [True] * (MOST_IN_A_ROW + 1) + [False] * 2 * WINDOW)
 
 
@@ -47,7 +47,7 @@ def test_a_share_of_dead_letters_within_a_batch_stops_the_loop_whatever_is_behin
     share = [place % 5 == 0 for place in range(5 * MOST_IN_WINDOW)]
     limit = DeadLetterLimit()
     limit.check([*share, *[False] * WINDOW, *share])
-    with pytest.raises(TooManyDeadLetters, match="101 of 1000 records"):
+    with pytest.raises(TooManyDeadLetters, match="101 of the last 1000 records"):
         limit.check([*[False] * WINDOW, *share, True, *[False] * 2 * WINDOW])
 
 
