@@ -3,11 +3,14 @@
 import asyncio
 from typing import Self
 
-from exactly_once.batch import Batch, Entry, Positions
+from exactly_once.batch import Batch, Entry, Positions, Record
 from exactly_once.codec import Codec
 from exactly_once.edge import Consumer
 from exactly_once.kafka.membership import Membership
 from exactly_once.pace import unhurried
+
+MOST_BYTES = 8 << 20  # of a batch, as it came: what is held in memory, and published within a transaction's deadline
+AT_A_TIME = 500  # records: large ones overshoot the bound by no more
 
 
 class Reading:
@@ -18,19 +21,20 @@ class Reading:
     """
 
     def __init__(self, consumer: Consumer, codec: Codec, membership: Membership, most: int) -> None:
-        """Start with nothing. A batch has `most` records."""
+        """Start with nothing. A batch has `most` records, or fewer where they are large."""
         self._consumer = consumer
         self._codec = codec
         self._membership = membership
         self._most = most
         self._entries: list[Entry] = []
+        self._bytes = 0
         self._reached: Positions = {}
         self._ahead: asyncio.Task[None] | None = None
 
     @property
     def is_full(self) -> bool:
         """Tell whether there is as much as a batch may have."""
-        return len(self._entries) >= self._most
+        return len(self._entries) >= self._most or self._bytes >= MOST_BYTES
 
     def __len__(self) -> int:
         """Return how many records wait."""
@@ -52,15 +56,21 @@ class Reading:
             await self._read(patience_s)
 
     async def _read(self, patience_s: float) -> None:
-        records, reached = await self._consumer.poll(self._membership, patience_s, self._most - len(self._entries))
-        await self._codec.learn(records)
-        self._entries += [entry async for entry in unhurried(self._codec.decode(record) for record in records)]
-        self._reached = reached
+        while True:
+            wanted = min(self._most - len(self._entries), AT_A_TIME)
+            records, reached = await self._consumer.poll(self._membership, patience_s, wanted)
+            await self._codec.learn(records)
+            self._entries += [entry async for entry in unhurried(self._codec.decode(record) for record in records)]
+            self._bytes += sum(map(_size, records))
+            self._reached = reached
+            if self.is_full or len(records) < wanted:
+                return
+            patience_s = 0.0
 
     def batch(self, positions: Positions) -> Batch:
         """Hand over everything as a batch that begins at these positions, where the last one ended."""
         end = moved(positions, self._reached)
-        entries, self._entries = self._entries, []
+        entries, self._entries, self._bytes = self._entries, [], 0
         return Batch(entries, {partition: positions[partition] for partition in end}, end)
 
     async def __aenter__(self) -> Self:
@@ -71,6 +81,10 @@ class Reading:
         if ahead is not None:
             ahead.cancel()
             await asyncio.gather(ahead, return_exceptions=True)
+
+
+def _size(record: Record) -> int:
+    return len(record.key or b"") + len(record.value or b"") + sum(len(value or b"") for _, value in record.headers)
 
 
 def moved(before: Positions, after: Positions) -> Positions:

@@ -21,8 +21,11 @@ from shared.exactly_once.tests.faults import points
 STATEMENT_PATIENCE_S = 5.0
 NOTED = 2  # passages of each point
 PUBLISHING = "loop.Loop._publish:self._producer.publish"
-DECIDED = "loop.Loop._consume:self._decide:after"
+DECIDING = "loop.Loop._consume:self._decide"
+DECIDED = f"{DECIDING}:after"
+READ = "reading.Reading._read:self._consumer.poll:after"
 ONE_AHEAD = "a batch was decided while another was published"
+READ_AHEAD = "records were read while a batch was decided"
 
 
 class Plan(NamedTuple):
@@ -58,10 +61,15 @@ class _Passages:
         self._passed[name] += 1
         if self._passed[name] <= NOTED:
             self._note(name if self._passed[name] == 1 else points.again(name))
-        if name == DECIDED and self._passed[f"{PUBLISHING}:before"] > self._passed[f"{PUBLISHING}:after"]:
+        if name == DECIDED and self._is_within(PUBLISHING):
             self._note(ONE_AHEAD)
+        if name == READ and self._is_within(DECIDING):
+            self._note(READ_AHEAD)
         if name == self._plan.crash and self._passed[name] == self._plan.passage:
             os.kill(os.getpid(), signal.SIGSTOP if self._plan.stops else signal.SIGKILL)
+
+    def _is_within(self, awaited: str) -> bool:
+        return self._passed[f"{awaited}:before"] > self._passed[f"{awaited}:after"]
 
     def _note(self, what: str) -> None:
         os.write(self._notes, f"{what}\n".encode())

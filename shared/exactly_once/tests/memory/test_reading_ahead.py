@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 import pytest
 from shared.exactly_once.tests.memory.scene import GROUP, ParcelWeighed, Scene, eventually
 
-from exactly_once import Retryable, loop, pace
+from exactly_once import Retryable, loop, pace, reading
 from exactly_once.batch import Batch, Entry, Output, Partition, Positions, Record
 from exactly_once.codec import Codec
 from exactly_once.decide import Decider
@@ -70,6 +70,37 @@ async def test_the_next_batch_is_read_while_a_full_one_is_decided_and_no_third_o
     assert seen.deciding == [FULL, FULL, FULL]
     assert seen.decoded == list(range(3 * FULL))
     assert await scene.priced() == list(range(1, 3 * FULL + 1))
+
+
+@pytest.mark.parametrize("large", ["key", "value", "headers"])
+async def test_a_batch_of_large_records_has_fewer(
+    scene: Scene, seen: Seen, monkeypatch: pytest.MonkeyPatch, large: str
+) -> None:
+    monkeypatch.setattr(reading, "MOST_BYTES", 3_000)
+    monkeypatch.setattr(reading, "AT_A_TIME", 1)
+    seen.let_go.set()
+    filling = b" " * 2_000
+    async with scene.looping() as worker:
+        await settled(scene, worker)
+        for _ in range(2 * FULL):
+            key, value = (filling if large == "key" else b"anna"), (filling if large == "value" else None)
+            headers = (("filling", filling if large == "headers" else None), ("empty", None))
+            scene.cluster.append("parcels", key, value, headers)
+        await scene.passed()
+    assert seen.deciding == [2, 2, 2]
+
+
+async def test_many_small_records_are_one_batch_however_many_are_read_at_a_time(
+    scene: Scene, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "MOST_RECORDS", 100)
+    monkeypatch.setattr(reading, "AT_A_TIME", 10)
+    seen.let_go.set()
+    async with scene.looping() as worker:
+        await settled(scene, worker)
+        scene.put(*range(1, 101), *range(1, 96))
+        await scene.passed()
+    assert seen.deciding == [100, 95]
 
 
 async def test_nothing_is_read_while_a_batch_that_is_not_full_is_decided(scene: Scene, seen: Seen) -> None:
