@@ -174,7 +174,7 @@ class Loop(Worker):
         started = time.monotonic()
         yield
         spent_s = time.monotonic() - started
-        self._pace.spent(spent_s)
+        self._pace.spent(step, spent_s)
         telemetry.STEP_SECONDS.labels(self._name, step).observe(spent_s)
 
 

@@ -3,11 +3,15 @@
 import asyncio
 import random
 import time
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable
+from functools import partial
+from statistics import median
 from typing import TypeVar
 
-REST_PER_COST = 4.0  # a Kafka transaction costs the brokers the same whatever is in it: rest four times as long
+REST_PER_COST = 3.5  # a Kafka transaction costs the brokers the same whatever is in it: rest so many times as long
 LONGEST_REST_S = 0.6
+TIMES = 3  # what one alone took tells of the moment; and an uneven pace lets records wait that come at a bad one
 
 FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 5.0
@@ -26,19 +30,24 @@ async def unhurried(steps: Iterable[T]) -> AsyncIterator[T]:
 
 
 class Pace:
-    """Spaces transactions by what the last one took."""
+    """Spaces transactions evenly, by what they usually take: the median of the last three."""
 
     def __init__(self) -> None:
         self._next = 0.0
+        self._took_s: defaultdict[str, deque[float]] = defaultdict(partial(deque[float], maxlen=TIMES))
 
     @property
     def rest_s(self) -> float:
         """How long to wait before the next transaction, in seconds; 0 when idle."""
         return max(0.0, self._next - time.monotonic())
 
-    def spent(self, cost_s: float) -> None:
-        """Note what a transaction took."""
-        self._next = time.monotonic() + min(REST_PER_COST * cost_s, LONGEST_REST_S)
+    def spent(self, step: str, cost_s: float) -> None:
+        """Note what a step took. It is rested by what it usually takes, less what it took longer this time."""
+        took_s = self._took_s[step]
+        took_s.append(cost_s)
+        usual_s = median(took_s)
+        late_s = max(0.0, cost_s - usual_s)
+        self._next = time.monotonic() + min(REST_PER_COST * usual_s, LONGEST_REST_S) - late_s
 
 
 class Backoff:

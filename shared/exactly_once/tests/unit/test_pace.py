@@ -1,8 +1,53 @@
 """How long a worker waits."""
 
 import asyncio
+from collections.abc import Iterable
 
-from exactly_once.pace import Backoff
+import pytest
+
+from exactly_once import pace
+from exactly_once.pace import Backoff, Pace
+
+RESTED_S = pace.REST_PER_COST * 0.02
+
+
+def rest_after(*spent: tuple[str, float]) -> float:
+    paced = Pace()
+    for step, cost_s in spent:
+        paced.spent(step, cost_s)
+    return paced.rest_s
+
+
+def costing(costs: Iterable[float]) -> list[tuple[str, float]]:
+    return [("publish", cost_s) for cost_s in costs]
+
+
+@pytest.mark.parametrize(
+    "spent",
+    [
+        costing([0.02]),
+        costing([0.1, 0.02, 0.02]),
+        costing([0.1, 0.1, 0.1, 0.001, 0.03, 0.02]),
+        [*costing([0.02]), ("decide", 0.1), *costing([0.02]), ("decide", 0.1), *costing([0.02])],
+        [*costing([0.1]), ("decide", 0.02)],
+    ],
+    ids=["the first", "one before", "long ago", "another step", "the last step counts"],
+)
+def test_a_worker_rests_by_what_its_last_step_usually_takes(spent: list[tuple[str, float]]) -> None:
+    assert rest_after(*spent) == pytest.approx(RESTED_S, abs=0.005)
+
+
+def test_what_took_longer_than_usual_is_rested_so_much_shorter() -> None:
+    assert rest_after(*costing([0.02, 0.02, 0.05])) == pytest.approx(RESTED_S - 0.03, abs=0.005)
+    assert rest_after(*costing([0.02, 0.02, 2.0])) == 0.0
+
+
+def test_a_rest_is_bounded() -> None:
+    assert rest_after(*costing([10.0, 10.0])) == pytest.approx(pace.LONGEST_REST_S, abs=0.005)
+
+
+def test_who_has_done_nothing_yet_does_not_rest() -> None:
+    assert Pace().rest_s == 0.0
 
 
 async def test_hours_of_failures_do_not_overflow_the_backoff() -> None:
