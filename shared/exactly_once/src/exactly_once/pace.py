@@ -1,4 +1,4 @@
-"""When to commit next: at once after a pause, seldom under load, so that transactions cost a bounded share."""
+"""When to commit next: at once after a pause, evenly under load, each some times as long after the last as it takes."""
 
 import asyncio
 import random
@@ -6,12 +6,12 @@ import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable
 from functools import partial
-from statistics import median
+from statistics import median_low
 from typing import TypeVar
 
 REST_PER_COST = 3.5  # a Kafka transaction costs the brokers the same whatever is in it: rest so many times as long
 LONGEST_REST_S = 0.6
-TIMES = 3  # what one alone took tells of the moment; and an uneven pace lets records wait that come at a bad one
+REMEMBERED = 3  # what one took tells of that moment, not of the brokers
 
 FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 5.0
@@ -34,7 +34,7 @@ class Pace:
 
     def __init__(self) -> None:
         self._next = 0.0
-        self._took_s: defaultdict[str, deque[float]] = defaultdict(partial(deque[float], maxlen=TIMES))
+        self._took_s: defaultdict[str, deque[float]] = defaultdict(partial(deque[float], maxlen=REMEMBERED))
 
     @property
     def rest_s(self) -> float:
@@ -42,12 +42,17 @@ class Pace:
         return max(0.0, self._next - time.monotonic())
 
     def spent(self, step: str, cost_s: float) -> None:
-        """Note what a step took. It is rested by what it usually takes, less what it took longer this time."""
+        """Note what a step took. The rest goes by what it usually takes, less what it took longer this time.
+
+        So transactions begin evenly, and a record that comes at a bad moment waits no longer than any other. A rest is
+        never shorter than what the step usually takes, unless that is the longest.
+        """
         took_s = self._took_s[step]
         took_s.append(cost_s)
-        usual_s = median(took_s)
+        usual_s = median_low(took_s)
+        rest_s = min(REST_PER_COST * usual_s, LONGEST_REST_S)
         late_s = max(0.0, cost_s - usual_s)
-        self._next = time.monotonic() + min(REST_PER_COST * usual_s, LONGEST_REST_S) - late_s
+        self._next = time.monotonic() + max(rest_s - late_s, min(usual_s, rest_s))
 
 
 class Backoff:

@@ -10,7 +10,8 @@ from exactly_once.kafka.membership import Membership
 from exactly_once.pace import unhurried
 
 MOST_BYTES = 8 << 20  # of a batch, as it came: what is held in memory, and published within a transaction's deadline
-AT_A_TIME = 500  # records: large ones overshoot the bound by no more
+AT_A_TIME = 500  # records: those that are suddenly larger overshoot the bound by one poll
+AT_FIRST = 50  # while nothing is known of how large they are
 
 
 class Reading:
@@ -28,6 +29,7 @@ class Reading:
         self._most = most
         self._entries: list[Entry] = []
         self._bytes = 0
+        self._largest = MOST_BYTES // AT_FIRST  # of the last poll
         self._reached: Positions = {}
         self._ahead: asyncio.Task[None] | None = None
 
@@ -57,15 +59,22 @@ class Reading:
 
     async def _read(self, patience_s: float) -> None:
         while True:
-            wanted = min(self._most - len(self._entries), AT_A_TIME)
+            wanted = min(self._most - len(self._entries), AT_A_TIME, self._fitting)
             records, reached = await self._consumer.poll(self._membership, patience_s, wanted)
             await self._codec.learn(records)
             self._entries += [entry async for entry in unhurried(self._codec.decode(record) for record in records)]
-            self._bytes += sum(map(_size, records))
+            sizes = [_size(record) for record in records]
+            self._bytes += sum(sizes)
+            self._largest = max(sizes, default=self._largest)
             self._reached = reached
             if self.is_full or len(records) < wanted:
                 return
             patience_s = 0.0
+
+    @property
+    def _fitting(self) -> int:
+        """How many records as large as the last ones still fit; one at least."""
+        return max(1, (MOST_BYTES - self._bytes) // max(1, self._largest))
 
     def batch(self, positions: Positions) -> Batch:
         """Hand over everything as a batch that begins at these positions, where the last one ended."""

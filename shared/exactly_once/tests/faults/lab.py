@@ -25,7 +25,7 @@ DECIDING = "loop.Loop._consume:self._decide"
 DECIDED = f"{DECIDING}:after"
 READ = "reading.Reading._read:self._consumer.poll:after"
 ONE_AHEAD = "a batch was decided while another was published"
-READ_AHEAD = "records were read while a batch was decided"
+READ_AHEAD = "a poll ended while a batch was decided"
 
 
 class Plan(NamedTuple):
@@ -115,12 +115,13 @@ def _small_steps() -> None:
     """
     import structlog
 
-    from exactly_once import doorbell, loop, pace, relay
+    from exactly_once import doorbell, loop, pace, reading, relay
 
     processors = structlog.processors
     plain: list[Any] = [processors.TimeStamper(), processors.format_exc_info, processors.KeyValueRenderer()]
     structlog.configure(processors=plain)
     loop.MOST_RECORDS, loop.SILENT_S = 3, 0.3
+    reading.AT_A_TIME = 2
     relay.MOST_ROWS = 8
     doorbell.ASK_EVERY_S = 0.2
     pace.LONGEST_REST_S = 0.05

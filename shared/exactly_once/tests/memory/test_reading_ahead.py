@@ -40,8 +40,9 @@ class Seen:
         monkeypatch.setattr(Decider, "decide", waits)
 
 
-@pytest.fixture(autouse=True)
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, params=[1, reading.AT_A_TIME], ids=["a record a poll", "all in a poll"])
+def small_batches(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "AT_A_TIME", request.param)
     monkeypatch.setattr(loop, "MOST_RECORDS", FULL)
     monkeypatch.setattr(loop, "IDLE_POLL_S", 0.02)
     monkeypatch.setattr(pace, "REST_PER_COST", 0.0)
@@ -73,28 +74,38 @@ async def test_the_next_batch_is_read_while_a_full_one_is_decided_and_no_third_o
 
 
 @pytest.mark.parametrize("large", ["key", "value", "headers"])
-async def test_a_batch_of_large_records_has_fewer(
+async def test_a_batch_of_large_records_has_as_many_as_fit(
     scene: Scene, seen: Seen, monkeypatch: pytest.MonkeyPatch, large: str
 ) -> None:
-    monkeypatch.setattr(reading, "MOST_BYTES", 3_000)
-    monkeypatch.setattr(reading, "AT_A_TIME", 1)
+    monkeypatch.setattr(loop, "MOST_RECORDS", 100)
+    monkeypatch.setattr(reading, "MOST_BYTES", 20_000)
+    monkeypatch.setattr(reading, "AT_FIRST", 2)
     seen.let_go.set()
     filling = b" " * 2_000
     async with scene.looping() as worker:
         await settled(scene, worker)
-        for _ in range(2 * FULL):
-            key, value = (filling if large == "key" else b"anna"), (filling if large == "value" else None)
+        for _ in range(25):
+            key, value = (filling if large == "key" else b""), (filling if large == "value" else None)
             headers = (("filling", filling if large == "headers" else None), ("empty", None))
             scene.cluster.append("parcels", key, value, headers)
         await scene.passed()
-    assert seen.deciding == [2, 2, 2]
+    assert seen.deciding == [10, 10, 5]
+
+
+async def test_records_of_no_size_at_all_pass(scene: Scene, seen: Seen) -> None:
+    seen.let_go.set()
+    async with scene.looping() as worker:
+        await settled(scene, worker)
+        for _ in range(FULL + 1):
+            scene.cluster.append("parcels", None, None, ())
+        await scene.passed()
+    assert seen.deciding == [FULL, 1]
 
 
 async def test_many_small_records_are_one_batch_however_many_are_read_at_a_time(
     scene: Scene, seen: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "MOST_RECORDS", 100)
-    monkeypatch.setattr(reading, "AT_A_TIME", 10)
     seen.let_go.set()
     async with scene.looping() as worker:
         await settled(scene, worker)

@@ -26,24 +26,31 @@ def costing(costs: Iterable[float]) -> list[tuple[str, float]]:
     "spent",
     [
         costing([0.02]),
-        costing([0.1, 0.02, 0.02]),
+        costing([0.4, 0.02]),
+        costing([0.02, 0.1, 0.02]),
         costing([0.1, 0.1, 0.1, 0.001, 0.03, 0.02]),
-        [*costing([0.02]), ("decide", 0.1), *costing([0.02]), ("decide", 0.1), *costing([0.02])],
+        [*costing([0.02]), ("decide", 0.1), ("decide", 0.1), *costing([0.02])],
         [*costing([0.1]), ("decide", 0.02)],
     ],
-    ids=["the first", "one before", "long ago", "another step", "the last step counts"],
+    ids=["the first", "a dear first one", "one between", "long ago", "another step", "the last step counts"],
 )
 def test_a_worker_rests_by_what_its_last_step_usually_takes(spent: list[tuple[str, float]]) -> None:
     assert rest_after(*spent) == pytest.approx(RESTED_S, abs=0.005)
 
 
-def test_what_took_longer_than_usual_is_rested_so_much_shorter() -> None:
-    assert rest_after(*costing([0.02, 0.02, 0.05])) == pytest.approx(RESTED_S - 0.03, abs=0.005)
-    assert rest_after(*costing([0.02, 0.02, 2.0])) == 0.0
-
-
-def test_a_rest_is_bounded() -> None:
-    assert rest_after(*costing([10.0, 10.0])) == pytest.approx(pace.LONGEST_REST_S, abs=0.005)
+@pytest.mark.parametrize(
+    ("costs", "rest_s"),
+    [
+        ([0.02, 0.02, 0.05], RESTED_S - 0.03),
+        ([0.02, 0.02, 2.0], 0.02),
+        ([0.5, 0.5, 0.52], pace.LONGEST_REST_S - 0.02),
+        ([0.5, 0.5, 0.9], 0.5),
+        ([2.0, 2.0, 3.0], pace.LONGEST_REST_S),
+        ([10.0, 10.0], pace.LONGEST_REST_S),
+    ],
+)
+def test_what_took_longer_than_usual_is_rested_so_much_shorter_within_bounds(costs: list[float], rest_s: float) -> None:
+    assert rest_after(*costing(costs)) == pytest.approx(rest_s, abs=0.005)
 
 
 def test_who_has_done_nothing_yet_does_not_rest() -> None:
