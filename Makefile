@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 MEMBERS := $(wildcard shared/*/pyproject.toml services/*/pyproject.toml infra/*/pyproject.toml)
 EDITABLE := $(foreach member,$(MEMBERS),-e ./$(dir $(member)))
-PACKAGES := waybill $(foreach member,accounting chassis checkout contracts exactly-once fulfillment inventory letters payment-gateway,waybill-$(member))
+PACKAGES := waybill $(foreach member,$(filter-out infra/%,$(MEMBERS)),waybill-$(subst _,-,$(notdir $(patsubst %/,%,$(dir $(member))))))
 # what goes into the images: a part of requirements.lock, in the same versions
 IMAGE_LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header \
   --constraints requirements.lock $(foreach package,$(PACKAGES),--no-emit-package $(package))

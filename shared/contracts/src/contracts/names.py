@@ -3,12 +3,14 @@
 import re
 from dataclasses import dataclass
 
+from contracts.topics import SERVICES
+
 NAMESPACE = re.compile(r"[a-z][a-z0-9]{0,15}")
 SHARED = frozenset({"operator", "registry"})  # one for all namespaces: the super user, the registry's own database
 # A namespace of this name would mix with the default one: "orders" + "stock" would be the topic "orders.stock".
 TAKEN = frozenset(
-    {"accounting", "auditor", "checkout", "fulfillment", "inventory", "letters", "operator", "orders", "payment"}
-    | {"postgres", "products", "registry", "template0", "template1"}
+    {*SERVICES, "auditor", "letters", "operator", "orders", "payment", "postgres", "products", "registry"}
+    | {"template0", "template1"}
 )
 
 
