@@ -22,7 +22,7 @@ from exactly_once.tables import claims, outputs, owner
 
 GROUP = "by hand"
 TOPIC = "weighed"
-BATCH = 4_000  # as many as the library's loop takes under full load
+BATCH = 2_000  # as many as the library's loop takes under full load
 
 CLAIM = text("""
 INSERT INTO claims ("group", event_id, topic, partition, "offset", digest, rejected)

@@ -15,7 +15,7 @@ from processors import LOCK, SAVE
 from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-MOST_RECORDS = 4_000
+MOST_RECORDS = 2_000
 CLAIM = text("""
 INSERT INTO claims ("group", event_id, topic, partition, "offset", digest, rejected)
 SELECT :group, c.event_id, '', 0, 0, '', false FROM unnest(CAST(:ids AS text[])) AS c(event_id)

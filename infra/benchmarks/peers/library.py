@@ -1,7 +1,7 @@
 """The library's loop as the services run it: claims, positions and outputs in PostgreSQL, then one Kafka transaction.
 
-It commits at its own pace: at most 4,000 records a transaction, with a rest of four times what one takes.
-Only the benchmark of growth tells it another number.
+It commits at its own pace: at most 2,000 records a transaction, with a rest of three and a half times what one usually
+takes. Only the benchmark of growth tells it another number.
 """
 
 import asyncio

@@ -29,7 +29,7 @@ from exactly_once.reading import Reading, moved
 from exactly_once.recovery import Recovery
 from exactly_once.worker import Worker
 
-MOST_RECORDS = 4_000
+MOST_RECORDS = 2_000
 IDLE_POLL_S = 0.2
 BUSY_POLL_S = 0.01  # at a stretch, while the last batch is published: the publication's end is seen so much later
 COMPANY_S = 0.01  # a transaction becomes visible on its partitions' leaders one after the other
