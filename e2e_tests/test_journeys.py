@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
 import time
 from base64 import b64decode
 from pathlib import Path
@@ -23,13 +22,9 @@ pytestmark = pytest.mark.e2e
 SAMPLE = Path(__file__).parent / "data" / "purchases-sample.csv"
 SOME_LINES = 400
 DEADLINE_S = 60.0
+LOAD = ("load", "--processes", "2", "--json")
 TAKEN_FOR_NOBODY = """INSERT INTO ledger (charge_id, idempotency_key, reference, kind, amount_minor, currency)
     VALUES ('ch', 'nobody', 'nobody', 'capture', 1250, 'USD')"""
-
-
-def pid_of(waybill: Waybill, name: str) -> int:
-    processes = waybill("status", "--json").data["processes"]
-    return int(next(each["pid"] for each in processes if each["name"] == name))
 
 
 def test_the_demo_starts_everything_and_ends_with_a_clean_audit(waybill: Waybill) -> None:
@@ -87,40 +82,29 @@ def test_real_purchases_are_replayed_to_the_cent_and_in_order(waybill: Waybill) 
     assert data["customers_out_of_order"] == []
 
 
-def wait_until_told(command: subprocess.Popen[str], beginning: str) -> None:
-    """Read what a command tells until a line begins so."""
-    assert command.stderr is not None
-    assert any(line.startswith(beginning) for line in command.stderr), "it ended first"
-
-
 @pytest.mark.parametrize("victim", ["inventory-1", "kafka-2", "accounting-1"])
 def test_a_process_killed_under_load_loses_and_doubles_nothing(waybill: Waybill, victim: str) -> None:
     """And, as a watcher saw it meanwhile, nothing went back."""
-    pid = pid_of(waybill, victim)
-    watch = waybill.start("audit", "--watch", "--json")
-    wait_until_told(watch, "watching")
-    load = waybill.start("load", "--rate", "30", "--duration", "12", "--processes", "2", "--json")
-    wait_until_told(load, "offering")
-    os.kill(pid, signal.SIGKILL)
-    out, err = load.communicate(timeout=240)
-    assert load.returncode == 0, err + out[-4000:]
-    found = json.loads(out)
-    assert (found["refused_by"], found["accepted"], found["unsettled"]) == ({}, 360, 0)
-    assert not psutil.pid_exists(pid) or pid_of(waybill, victim) != pid
-    watch.send_signal(signal.SIGTERM)
-    out, err = watch.communicate(timeout=120)
+    pid = waybill.pid_of(victim)
+    with waybill.started("audit", "--watch", "--json", until="watching") as watch:
+        with waybill.started(*LOAD, "--rate", "30", "--duration", "12", until="offering") as load:
+            os.kill(pid, signal.SIGKILL)
+            out, err = load.communicate(timeout=240)
+        assert load.returncode == 0, err + out[-4000:]
+        found = json.loads(out)
+        assert (found["refused_by"], found["accepted"], found["unsettled"]) == ({}, 360, 0)
+        assert not psutil.pid_exists(pid) or waybill.pid_of(victim) != pid
+        watch.send_signal(signal.SIGTERM)
+        out, err = watch.communicate(timeout=120)
     assert watch.returncode == 0, err + out[-4000:]
     unseen = [each["id"] for each in json.loads(out)["invariants"] if each["ok"] is not True]
     assert unseen == ["11"], "a refused commit leaves nothing to read"
 
 
 def test_no_orders_come_from_a_load_that_was_killed(waybill: Waybill) -> None:
-    load = waybill.start("load", "--rate", "5", "--duration", "600", "--processes", "2", "--json")
-    wait_until_told(load, "offering")
-    offering = psutil.Process(load.pid).children(recursive=True)
-    assert len(offering) >= 2
-    load.kill()
-    load.communicate()
+    with waybill.started(*LOAD, "--rate", "5", "--duration", "600", until="offering") as load:
+        offering = psutil.Process(load.pid).children(recursive=True)
+        assert len(offering) >= 2
     _, left = psutil.wait_procs(offering, timeout=10)
     assert left == []
 

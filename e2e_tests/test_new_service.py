@@ -6,7 +6,6 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +23,6 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/new-service.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)(?: (\S+))?\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 STEP_DEADLINE_S = 300
-KILLED_AFTER_S = 6
 
 
 class Copy:
@@ -75,11 +73,6 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
     forget(copy.waybill.home)
 
 
-def pid_of(waybill: Waybill, name: str) -> int:
-    processes = waybill("status", "--json").data["processes"]
-    return int(next(each["pid"] for each in processes if each["name"] == name))
-
-
 def test_who_follows_the_page_has_a_service_that_awards_points(copy: Copy) -> None:
     for kind, name, text in BLOCKS:
         copy.follow(kind, name, text)
@@ -89,12 +82,12 @@ def test_who_follows_the_page_has_a_service_that_awards_points(copy: Copy) -> No
 
 
 def test_the_new_service_is_killed_under_load_and_the_audit_finds_nothing(copy: Copy) -> None:
-    pid = pid_of(copy.waybill, "loyalty-1")
-    load = copy.waybill.start("load", "--rate", "30", "--duration", "8", "--warm-up", "0", "--json")
-    time.sleep(KILLED_AFTER_S)
-    os.kill(pid, signal.SIGKILL)
-    out, err = load.communicate(timeout=STEP_DEADLINE_S)
+    pid = copy.waybill.pid_of("loyalty-1")
+    with copy.waybill.started("load", "--rate", "30", "--duration", "8", "--json", until="offering") as load:
+        os.kill(pid, signal.SIGKILL)
+        out, err = load.communicate(timeout=STEP_DEADLINE_S)
     assert load.returncode == 0, out + err
+    assert copy.waybill.pid_of("loyalty-1") != pid
     assert copy.waybill("audit").code == 0
 
 

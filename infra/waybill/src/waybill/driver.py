@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,3 +57,19 @@ class Waybill:
         return subprocess.Popen(
             [self.executable, *words], env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
+
+    @contextmanager
+    def started(self, *words: str, until: str) -> Iterator[subprocess.Popen[str]]:
+        """Start a command, and wait until a line that it tells begins with `until`; it is killed with the block."""
+        command = self.start(*words)
+        try:
+            if command.stderr is None or not any(line.startswith(until) for line in command.stderr):
+                raise RuntimeError(f"waybill {' '.join(words)} ended before it told {until!r}")
+            yield command
+        finally:
+            command.kill()
+            command.communicate()
+
+    def pid_of(self, name: str) -> int:
+        """Return the process of a part of the stack: `inventory-1`, `kafka-2`."""
+        return int(next(each["pid"] for each in self("status", "--json").data["processes"] if each["name"] == name))
