@@ -12,4 +12,3 @@ class Settings(ServiceSettings):
 
     gateway_keys_file: Path
     gateway_silence_s: float = Field(10.0, ge=0, description="how long tok_timeout_after_charge keeps quiet")
-    gateway_connections: int = Field(10, gt=0, description="connections to PostgreSQL")

@@ -9,11 +9,12 @@ from sqlalchemy import Row, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chassis.statement import Statement
 from payment_gateway.models import Kind
 
 # The attempt is counted under its key's row lock and, on the attempt that moves the money, the ledger written with it.
 # A second request under the key waits for the first; one with another body changes nothing.
-_CHARGE = text(f"""
+_CHARGE = Statement(f"""
 WITH counted AS (
     INSERT INTO idempotency_keys AS k (client, key, body_digest, charge_id, attempts)
     VALUES (:client, :key, :body_digest, :made, 1)
@@ -83,7 +84,8 @@ class Attempt(NamedTuple):
 async def charge(connection: AsyncConnection, asked: Charge, moves_on: int | None) -> Attempt:
     """Count an attempt; it takes the money if it is the one that does. Never twice for a key."""
     parameters = asked._asdict() | {"moves_on": moves_on, "made": f"ch_{uuid4().hex}"}
-    return Attempt._make((await connection.execute(_CHARGE, parameters)).one())
+    (counted,) = await _CHARGE.rows(connection, parameters)
+    return Attempt._make(counted)
 
 
 async def refund(connection: AsyncConnection, asked: Refund, moves_on: int | None) -> Attempt:
