@@ -6,16 +6,16 @@ from dataclasses import dataclass, field, replace
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from exactly_once.answering import Answering
 from exactly_once.batch import Batch, Entry, Output, Positions
 from exactly_once.claims import Claims
 from exactly_once.codec import Codec
-from exactly_once.dead_letters import DeadLetterLimit, letter
-from exactly_once.envelope import CORRELATION_ID, TRACEPARENT, Provenance, output_id, text_header
+from exactly_once.dead_letters import DeadLetterLimit
 from exactly_once.errors import ExactlyOnceError, RejectRecord, sentence_of
 from exactly_once.event import Event
 from exactly_once.inbox import Inbox
-from exactly_once.pace import ATTEMPTS_AT_A_BUG, Backoff, unhurried
-from exactly_once.processor import Emitted, Processor, WorkingSet
+from exactly_once.pace import ATTEMPTS_AT_A_BUG, Backoff, stretches
+from exactly_once.processor import Processor, WorkingSet
 from exactly_once.transactions import transaction
 
 log = structlog.get_logger(__name__)
@@ -86,12 +86,11 @@ class Decider:
 
     async def _handle(self, connection: AsyncConnection, entries: Sequence[Entry]) -> list[Output]:
         sets = await self._load(connection, entries)
+        answering = Answering(self.processor, self.codec)
         outputs: list[Output] = []
-        async for entry in unhurried(entries):
-            if entry.rejection is not None:
-                outputs.append(letter(self.processor.name, entry, entry.rejection))
-            elif entry.event is not None:
-                outputs += self._encode(entry, self._emitted(entry, entry.event, sets))
+        async for few in stretches(entries):
+            for entry in few:
+                outputs += answering.answer(entry, sets)
         for working_set in sets.values():
             await working_set.save(connection)
         return outputs
@@ -99,25 +98,10 @@ class Decider:
     async def _load(self, connection: AsyncConnection, entries: Iterable[Entry]) -> dict[type[WorkingSet], WorkingSet]:
         events: dict[type[WorkingSet], list[Event]] = {}
         for entry in entries:
-            if entry.event is not None and entry.rejection is None:
-                events.setdefault(self.processor.handlers[type(entry.event)].working_set, []).append(entry.event)
+            if entry.event is None or entry.rejection is not None:
+                continue
+            working_set = self.processor.handlers[type(entry.event)].working_set
+            if working_set is not None:
+                events.setdefault(working_set, []).append(entry.event)
         in_order = sorted(events, key=lambda each: each.__name__)  # one order of locks for every process
         return {each: await each.load(connection, events[each]) for each in in_order}
-
-    def _emitted(self, entry: Entry, event: Event, sets: dict[type[WorkingSet], WorkingSet]) -> Sequence[Event]:
-        handler = self.processor.handlers[type(event)]
-        outcome = (entry.outcome,) if handler.takes_outcome else ()
-        emitted: Emitted = handler.function(event, sets[handler.working_set], *outcome)
-        events = [emitted] if isinstance(emitted, Event) else list(emitted or ())
-        if undeclared := [type(each) for each in events if type(each) not in handler.emits]:
-            raise TypeError(f"{handler.function.__name__} returned {undeclared}, which its signature does not name")
-        return events
-
-    def _encode(self, entry: Entry, events: Sequence[Event]) -> Iterable[Output]:
-        record = entry.record
-        correlation_id = text_header(record.headers, CORRELATION_ID) or entry.event_id
-        traceparent = text_header(record.headers, TRACEPARENT)
-        for index, event in enumerate(events):
-            event_id = output_id(self.processor.name, entry.event_id, index)
-            encoded = self.codec.encode(event, Provenance(event_id, correlation_id, entry.event_id, traceparent))
-            yield Output(record.source, record.offset, *encoded)

@@ -27,9 +27,11 @@ from exactly_once.pruning import CLAIMS_KEPT, EVERY_S, Pruning
 from exactly_once.publishing import Publishing
 from exactly_once.reading import Reading, moved
 from exactly_once.recovery import Recovery
+from exactly_once.stateless import Stateless
 from exactly_once.worker import Worker
 
 MOST_RECORDS = 2_000
+MOST_STATELESS = 4_000  # they take as long as 2,000 that are claimed and stored
 IDLE_POLL_S = 0.2
 BUSY_POLL_S = 0.01  # at a stretch, while the last batch is published: the publication's end is seen so much later
 COMPANY_S = 0.01  # a transaction becomes visible on its partitions' leaders one after the other
@@ -39,26 +41,40 @@ SILENT_S = 1.0  # records of which nothing comes, and control records, deserve n
 class Loop(Worker):
     """Consumes for one processor: one consumer, one transactional producer, at most one transaction each a batch."""
 
+    _recovery: Recovery | Stateless
+    _decider: Decider | Stateless
+    _pruning: Pruning | None = None
+
     def __init__(
-        self, processor: Processor, *, engine: AsyncEngine, kafka: KafkaSettings | Edge, codec: Codec, **options: Any
+        self,
+        processor: Processor,
+        *,
+        engine: AsyncEngine | None,
+        kafka: KafkaSettings | Edge,
+        codec: Codec,
+        **options: Any,
     ) -> None:
         """Prepare. Options: `instance` (a stable name, "1"), `resources` (what call functions ask for), `claims_kept`.
 
         Claims are kept for 45 days; it must be longer than any topic keeps a record, or a late copy is processed twice.
         `prune_every_s` says how often what is older goes, `silent_s` for how long Kafka may not know that records are
-        passed of which nothing came.
+        passed of which nothing came. Without an engine Kafka's offsets are all that is kept: stateless.py says what
+        that promises; TypeError: the processor needs more.
         """
         super().__init__(processor.name)
         self._codec = codec
-        self._inbox = Inbox(processor.name)
-        self._decider = Decider(processor, engine, self._inbox, codec)
-        self._calls = Calls(processor, options.get("resources", ()))
         edge = edge_to(kafka)
         self._consumer = edge.consumer(processor.name, processor.topics)
         self._producer = edge.producer(processor.name, options.get("instance", "1"))
-        self._recovery = Recovery(engine, self._inbox, self._consumer, self._producer)
-        kept, every_s = options.get("claims_kept", CLAIMS_KEPT), options.get("prune_every_s", EVERY_S)
-        self._pruning = Pruning(engine, self._inbox, kept, every_s)
+        if engine is None:
+            self._recovery = self._decider = Stateless(processor, codec, self._consumer, self._producer)
+        else:
+            inbox = Inbox(processor.name)
+            self._recovery = Recovery(engine, inbox, self._consumer, self._producer)
+            self._decider = Decider(processor, engine, inbox, codec)
+            kept, every_s = options.get("claims_kept", CLAIMS_KEPT), options.get("prune_every_s", EVERY_S)
+            self._pruning = Pruning(engine, inbox, kept, every_s)
+        self._calls = Calls(processor, options.get("resources", ()))
         self._silent_s: float = options.get("silent_s", SILENT_S)
         self._published_at = time.monotonic()
         self._is_behind = False  # the last batch was full
@@ -91,10 +107,12 @@ class Loop(Worker):
         decided = ownership.positions
         self._consumer.resume_at(membership, decided)
         self._why = None
-        reading = Reading(self._consumer, self._codec, membership, MOST_RECORDS)
+        most = MOST_STATELESS if self._pruning is None else MOST_RECORDS
+        reading = Reading(self._consumer, self._codec, membership, most)
         async with reading, Publishing(decided) as published:
             while not self._stopping.is_set():
-                await self._pruning.run(published.positions, ownership.epochs)
+                if self._pruning is not None:
+                    await self._pruning.run(published.positions, ownership.epochs)
                 batch = await self._poll(reading, decided, published)
                 if batch and self._calls.concern(batch):
                     await published.ended()  # a call may take for ever, and what is decided waits for nobody
@@ -111,7 +129,7 @@ class Loop(Worker):
                 await self._publish([], membership, moves)
 
     async def _decide(self, batch: Batch, epochs: Positions) -> list[Output]:
-        """Pass a batch through PostgreSQL."""
+        """Pass a batch through PostgreSQL, where there is one."""
         batch = await self._calls.ask(batch)
         with self._timed("decide"):
             outputs = await self._decider.decide(batch, epochs)

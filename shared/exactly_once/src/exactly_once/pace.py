@@ -6,6 +6,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable
 from functools import partial
+from itertools import islice
 from statistics import median_low
 from typing import TypeVar
 
@@ -21,11 +22,12 @@ AT_A_STRETCH = 10  # records, half a millisecond: requests that this process ser
 T = TypeVar("T")
 
 
-async def unhurried(steps: Iterable[T]) -> AsyncIterator[T]:
-    """Yield what takes a moment each; now and then whoever else has something to do in this loop comes first."""
-    for number, step in enumerate(steps, 1):
-        yield step
-        if number % AT_A_STRETCH == 0:
+async def stretches(steps: Iterable[T]) -> AsyncIterator[list[T]]:
+    """Yield a few at a time of what takes a moment each; who else has something to do in this loop comes in between."""
+    rest = iter(steps)
+    while few := list(islice(rest, AT_A_STRETCH)):
+        yield few
+        if len(few) == AT_A_STRETCH:
             await asyncio.sleep(0)
 
 

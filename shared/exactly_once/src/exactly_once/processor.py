@@ -13,7 +13,7 @@ from exactly_once.event import Event
 
 Emitted = Event | Sequence[Event] | None
 F = TypeVar("F", bound=Callable[..., Any])
-WITHOUT_OUTCOME, WITH_OUTCOME = 2, 3  # how many parameters a handler has
+ALONE, WITHOUT_OUTCOME, WITH_OUTCOME = 1, 2, 3  # how many parameters a handler has
 
 
 class WorkingSet(Protocol):
@@ -31,11 +31,11 @@ class WorkingSet(Protocol):
 
 @dataclass(frozen=True)
 class Handler:
-    """A function from an event and a working set (and what a call returned) to events."""
+    """A function from an event (and a working set, and what a call returned) to events."""
 
     function: Callable[..., Emitted]
     event_type: type[Event]
-    working_set: type[WorkingSet]
+    working_set: type[WorkingSet] | None
     takes_outcome: bool
     emits: tuple[type[Event], ...]
 
@@ -92,10 +92,11 @@ class Processor:
 
 def _handler(function: Callable[..., Emitted], event_type: type[Event]) -> Handler:
     parameters, hints = _parameters(function, event_type)
-    if len(parameters) not in {WITHOUT_OUTCOME, WITH_OUTCOME} or iscoroutinefunction(function):
-        raise TypeError(f"{function.__name__} must be `def {function.__name__}(event, working_set[, outcome])`")
+    if len(parameters) not in {ALONE, WITHOUT_OUTCOME, WITH_OUTCOME} or iscoroutinefunction(function):
+        raise TypeError(f"{function.__name__} must be `def {function.__name__}(event[, working_set[, outcome]])`")
     emits = tuple(_events(hints.get("return"), function))
-    return Handler(function, event_type, hints[parameters[1].name], len(parameters) == WITH_OUTCOME, emits)
+    working_set = None if len(parameters) == ALONE else hints[parameters[1].name]
+    return Handler(function, event_type, working_set, len(parameters) == WITH_OUTCOME, emits)
 
 
 def _parameters(function: Callable[..., Any], event_type: type[Event]) -> tuple[list[Parameter], dict[str, Any]]:

@@ -7,7 +7,7 @@ from exactly_once.batch import Batch, Entry, Positions, Record
 from exactly_once.codec import Codec
 from exactly_once.edge import Consumer
 from exactly_once.kafka.membership import Membership
-from exactly_once.pace import unhurried
+from exactly_once.pace import stretches
 
 MOST_BYTES = 8 << 20  # of a batch, as it came: what is held in memory, and published within a transaction's deadline
 AT_A_TIME = 500  # records: those that are suddenly larger overshoot the bound by one poll
@@ -62,7 +62,7 @@ class Reading:
             wanted = min(self._most - len(self._entries), AT_A_TIME, self._fitting)
             records, reached = await self._consumer.poll(self._membership, patience_s, wanted)
             await self._codec.learn(records)
-            self._entries += [entry async for entry in unhurried(self._codec.decode(record) for record in records)]
+            self._entries += [self._codec.decode(each) async for few in stretches(records) for each in few]
             sizes = [_size(record) for record in records]
             self._bytes += sum(sizes)
             self._largest = max(sizes, default=self._largest)
@@ -93,7 +93,10 @@ class Reading:
 
 
 def _size(record: Record) -> int:
-    return len(record.key or b"") + len(record.value or b"") + sum(len(value or b"") for _, value in record.headers)
+    size = len(record.key or b"") + len(record.value or b"")
+    for _, value in record.headers:  # a loop: a third of what `sum` over a generator takes
+        size += len(value or b"")
+    return size
 
 
 def moved(before: Positions, after: Positions) -> Positions:

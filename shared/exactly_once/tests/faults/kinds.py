@@ -11,13 +11,21 @@ from shared.exactly_once.tests.faults.scenes import Lab, Run, Scene, inputs
 KILLED = -9
 AT_A_TIME = 24
 
+STATELESS = "stateless"
+
 # What happened before the process starts that is to die at a point.
 KINDS = {
     "afresh": "",
     "behind": "loop.Loop._publish:self._producer.publish:before",  # decided, not published
     "labelled": "relay.Relay._relay:self._publish:before",  # a batch of the outbox is on its way
+    STATELESS: "",  # the loop has no database
 }
-AT_STAKE = {"recovery.": "behind", "inbox.Inbox.stored": "behind", "relay.Relay._take_over": "labelled"}
+AT_STAKE = {
+    "recovery.": "behind",
+    "inbox.Inbox.stored": "behind",
+    "relay.Relay._take_over": "labelled",
+    "stateless.": STATELESS,
+}
 
 # Awaits that these runs don't reach on purpose, and why a death there is no other case.
 UNREACHED = {
@@ -52,7 +60,7 @@ class Death(NamedTuple):
 
 async def prepared(lab: Lab, kind: str) -> Scene:
     """Set a scene, up to the first crash that its kind asks for."""
-    scene = await Scene.set_up(lab, inputs())
+    scene = await Scene.set_up(lab, inputs(), stateless=kind == STATELESS)
     if KINDS[kind]:
         assert await scene.played(await scene.start(KINDS[kind], 2)) == KILLED
     return scene
@@ -111,12 +119,21 @@ def slices() -> Iterator[tuple[str, ...]]:
 def deaths(passed: dict[str, set[str]], points: Iterable[str]) -> list[Death]:
     """Return one death for each of these points that was passed, where most is at stake; on the second passage if any.
 
-    The second, since at the first there may have been nothing to lose yet.
+    The second, since at the first there may have been nothing to lose yet. A loop without a database dies at each of
+    its points as well.
     """
     found = []
     for point in points:
         preferred = [kind for start, kind in AT_STAKE.items() if point.startswith(start)]
-        kind = next((each for each in [*preferred, *KINDS] if point in passed[each]), None)
-        if kind is not None:
-            found.append(Death(kind, point, 2 if kind == "afresh" and again(point) in passed[kind] else 1))
+        kinds = [each for each in [*preferred, *KINDS] if point in passed[each]]
+        chosen = dict.fromkeys([*kinds[:1], *(each for each in kinds if each == STATELESS and _is_of_a_loop(point))])
+        found += [Death(kind, point, _passage(passed[kind], point, kind)) for kind in chosen]
     return found
+
+
+def _is_of_a_loop(point: str) -> bool:
+    return point.startswith(("loop.", "reading.", "publishing.", "kafka.producer.", "stateless."))
+
+
+def _passage(passed: set[str], point: str, kind: str) -> int:
+    return 2 if not KINDS[kind] and again(point) in passed else 1

@@ -40,6 +40,7 @@ class Plan(NamedTuple):
     passage: int = 1  # at which passage
     instance: str = "1"
     stops: bool = False  # stop (SIGSTOP) at the point instead of dying
+    stateless: bool = False  # the loop keeps nothing; the relay, which brings its input, does
     without: tuple[str, ...] = ()  # fences to take out: see `sabotage`
 
 
@@ -97,7 +98,8 @@ async def _live(plan: Plan) -> None:
             registry, "/faults", emits=[tally.Added, tally.Totalled], handles=[tally.Added], prefix="faults."
         )
         options = {"instance": plan.instance, "prune_every_s": 0.2}
-        loop = Loop(tally.processor(), engine=engine, kafka=kafka, codec=codec, **options)
+        processor, keeps = (tally.repeating(), None) if plan.stateless else (tally.processor(), engine)
+        loop = Loop(processor, engine=keeps, kafka=kafka, codec=codec, **options)
         relay = Relay(tally.NAME, engine=engine, kafka=kafka)
         async with asyncio.TaskGroup() as group:
             group.create_task(loop.run())
@@ -120,7 +122,7 @@ def _small_steps() -> None:
     processors = structlog.processors
     plain: list[Any] = [processors.TimeStamper(), processors.format_exc_info, processors.KeyValueRenderer()]
     structlog.configure(processors=plain)
-    loop.MOST_RECORDS, loop.SILENT_S = 3, 0.3
+    loop.MOST_RECORDS, loop.MOST_STATELESS, loop.SILENT_S = 3, 3, 0.3
     reading.AT_A_TIME = 2
     relay.MOST_ROWS = 8
     doorbell.ASK_EVERY_S = 0.2

@@ -18,7 +18,7 @@ from typing import Any
 
 PACKAGE = "exactly_once"
 MODULES = (
-    "loop", "reading", "publishing", "decide", "claims", "recovery", "inbox", "pruning", "transactions",
+    "loop", "reading", "publishing", "decide", "claims", "recovery", "inbox", "pruning", "transactions", "stateless",
     "relay", "relay_store", "doorbell",
     "kafka.producer", "kafka.doubt", "kafka.consumer", "kafka.closing",
 )  # fmt: skip

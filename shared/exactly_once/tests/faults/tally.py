@@ -1,4 +1,4 @@
-"""A small processor for the faults: it adds amounts up in PostgreSQL, and tells each new total."""
+"""Two small processors for the faults: one adds amounts up in PostgreSQL and tells each total, one repeats them."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -74,6 +74,21 @@ def processor() -> Processor:
     return made
 
 
+def repeating() -> Processor:
+    """Return a processor that keeps nothing: what it tells of an amount is that amount alone."""
+    made = Processor(NAME)
+
+    @made.handles(Added)
+    def repeat(event: Added) -> Totalled:
+        if event.amount == UNWANTED:
+            raise RejectRecord("nobody wants thirteen")
+        if event.amount == BUGGY:
+            raise ZeroDivisionError("a bug")
+        return Totalled(account=event.account, number=1, total=event.amount)
+
+    return made
+
+
 class Row(NamedTuple):
     """An input: who, how much, under which event id; and the attempt of the dead letter that it repeats, if any."""
 
@@ -111,4 +126,16 @@ class Expected:
             before = expected.sums.get(row.account, Sum())
             expected.sums[row.account] = Sum(before.number + 1, before.total + row.amount)
             expected.outputs.setdefault(row.account, []).append(expected.sums[row.account])
+        return expected
+
+    @classmethod
+    def without_memory(cls, rows: Iterable[Row]) -> Self:
+        """Return what must come of them where nothing is kept: of each record what comes of it alone."""
+        expected = cls()
+        for row in rows:
+            kind = {UNWANTED: "rejected", BUGGY: "bug"}.get(row.amount)
+            if kind is None:
+                expected.outputs.setdefault(row.account, []).append(Sum(1, row.amount))
+            else:
+                expected.letters[row.event_id, kind] += 1
         return expected

@@ -101,6 +101,24 @@ async def test_a_zombie_that_has_decided_is_refused_by_the_group(lab: Lab) -> No
     assert await judged(scene, zombie, successor, REFUSED_BY_GROUP) == []
 
 
+async def test_a_zombie_that_keeps_nothing_is_refused_by_the_group(lab: Lab) -> None:
+    scene = await Scene.set_up(lab, inputs(), stateless=True)
+    zombie, successor = await overtaken(scene, DECIDED)
+    assert await judged(scene, zombie, successor, REFUSED_BY_GROUP) == []
+
+
+@pytest.mark.nightly
+async def test_without_the_captured_generation_a_zombie_that_keeps_nothing_doubles_its_outputs(lab: Lab) -> None:
+    scene = await Scene.set_up(lab, inputs(), stateless=True)
+    zombie, successor = await overtaken(scene, DECIDED, "captured generation")
+    outputs = len(await asyncio.to_thread(scene.keys, "totalled"))
+    wake(zombie)
+    async with asyncio.timeout(PHASE_S):
+        while len(await asyncio.to_thread(scene.keys, "totalled")) == outputs:
+            await asyncio.sleep(ASK_AGAIN_S)
+    await killed(scene, zombie, successor)
+
+
 @pytest.mark.nightly
 async def test_without_the_captured_generation_a_zombie_doubles_its_outputs(lab: Lab) -> None:
     scene = await Scene.set_up(lab, inputs())

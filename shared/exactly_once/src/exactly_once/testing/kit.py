@@ -44,8 +44,9 @@ class TestKit:
             assert kit.emitted() == [StockReserved(...)]
 
     The loop, the recovery and the database are the real ones; Kafka and the schema registry are in memory. The
-    engine's database has the library's tables (`temporary_database` makes one) and the processor's own. `resources`
-    are what call functions ask for. Kits that share a broker hear each other; theirs must be fresh databases.
+    engine's database has the library's tables (`temporary_database` makes one) and the processor's own; a processor
+    that keeps nothing needs no engine. `resources` are what call functions ask for. Kits that share a broker hear each
+    other; theirs must be fresh databases.
     """
 
     __test__ = False  # for pytest: no test case, though it is called so
@@ -54,7 +55,7 @@ class TestKit:
         self,
         processor: Processor,
         *,
-        engine: AsyncEngine,
+        engine: AsyncEngine | None = None,
         resources: Sequence[Any] = (),
         broker: MemoryBroker | None = None,
     ) -> None:
@@ -130,6 +131,8 @@ class TestKit:
 
     async def _resume(self) -> None:
         """Begin where the database is: an earlier kit may have used it."""
+        if self._engine is None:
+            return
         async with transaction(self._engine) as connection:
             rows = await connection.execute(_POSITIONS, {"group": self._processor.name})
             positions = {Partition(topic, number): offset for topic, number, offset in rows}
