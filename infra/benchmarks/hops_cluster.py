@@ -11,10 +11,11 @@ import psutil
 from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # it says nothing of them
 from confluent_kafka.cimpl import NewTopic
-from side_by_side import cpu_s
+from side_by_side import GaveUp, cpu_s
 
 from waybill.local import control
 from waybill.local.layout import Options, cache_folder
+from waybill.seen import behind, lets_in
 from waybill.stack import Stack
 from waybill.testing import forget, free_base_port
 
@@ -40,10 +41,15 @@ class Cluster:
         return sum(map(cpu_s, self.brokers))
 
     def make_topics(self, names: Iterable[str], partitions: int = PARTITIONS) -> None:
-        """Make topics as the shop's are: three partitions, as many replicas as there are brokers."""
+        """Make topics as the shop's are: three partitions, as many replicas as there are brokers; all know them then.
+
+        A consumer that meets a broker which does not has nothing assigned, and asks again after five minutes.
+        """
         topics = [NewTopic(name, partitions, len(self.brokers)) for name in names]
         for answer in self._admin.create_topics(topics).values():
             answer.result(ANSWER_S)
+        if late := behind(self.stack, lets_in(self.client, [topic.topic for topic in topics]), ANSWER_S):
+            raise GaveUp(f"{', '.join(late)} did not hear of {', '.join(topic.topic for topic in topics)}")
 
     def drop_topics(self, names: list[str]) -> None:
         """Delete topics."""

@@ -17,7 +17,7 @@ from hops_peers import PEERS, Absent, java_program, python_program
 from hops_records import EVENTS, ParcelWeighed, PostagePriced
 from sqlalchemy import URL
 
-from exactly_once.loop import MOST_RECORDS
+from exactly_once.loop import MOST_RECORDS, MOST_STATELESS
 
 HERE = Path(__file__).parent
 STOP_S = 10.0
@@ -28,7 +28,8 @@ COMMIT_S = 0.1
 class Competitor:
     """A name for the tables, and what makes the command that hops as a lane's file says. `command` may raise Absent.
 
-    How many partitions its topics have; and how many records a transaction holds at most, of the library alone.
+    How many partitions its topics have; of the library alone, how many records a transaction holds at most, and whether
+    it keeps anything in PostgreSQL.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Competitor:
     keeps_state: bool = False
     partitions: int = PARTITIONS
     most_records: int = MOST_RECORDS
+    keeps_claims: bool = True
 
     @property
     def lane(self) -> str:
@@ -72,7 +74,7 @@ LIBRARY = Competitor("library", ours("library"))
 COMPETITORS = [
     HAND,
     LIBRARY,
-    Competitor("library's Kafka half", ours("kafka_half")),
+    Competitor("library, stateless", ours("library"), most_records=MOST_STATELESS, keeps_claims=False),
     Competitor("Kafka Streams", java_program),
     Competitor("Quix Streams", lambda: python_program("quix")),
     Competitor("FastStream, at least once", lambda: python_program("fast_stream")),
@@ -99,7 +101,7 @@ def lane(competitor: Competitor, cluster: Cluster, database: URL) -> dict[str, A
         "commit_s": COMMIT_S,
         "keeps_state": competitor.keeps_state,
         "most_records": competitor.most_records,
-        "postgres": database.render_as_string(hide_password=False),
+        "postgres": database.render_as_string(hide_password=False) if competitor.keeps_claims else "",
         "input_schema": ParcelWeighed.avro_schema(),
         "output_schema": PostagePriced.avro_schema(),
         "output_schema_id": next(number for number, event in EVENTS.items() if event is PostagePriced),

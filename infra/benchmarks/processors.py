@@ -31,19 +31,6 @@ def answer(parcel: ParcelWeighed) -> PostagePriced:
     )
 
 
-class Nothing:
-    """A working set for a handler that needs to remember nothing."""
-
-    @classmethod
-    async def load(cls, connection: AsyncConnection, events: Sequence[Event]) -> Self:
-        """Load nothing."""
-        del connection, events
-        return cls()
-
-    async def save(self, connection: AsyncConnection) -> None:
-        """Save nothing."""
-
-
 @dataclass
 class Accounts:
     """How often each parcel of a batch was weighed, and what it has cost so far."""
@@ -67,8 +54,7 @@ def stateless(name: str) -> Processor:
     processor = Processor(name)
 
     @processor.handles(ParcelWeighed)
-    def price(parcel: ParcelWeighed, nothing: Nothing) -> PostagePriced:
-        del nothing
+    def price(parcel: ParcelWeighed) -> PostagePriced:
         return answer(parcel)
 
     return processor
