@@ -8,7 +8,8 @@
     Halted           a person must look: stop, not ready, and say what to do
       NotPermitted   whom this process is told to be may not do its work: it ends
 
-Anything else that a handler raises is a bug: three isolated attempts, then a dead letter of class `bug`.
+Anything else that a handler raises is a bug: three isolated attempts, then a dead letter of class `bug`. Without a
+database there is one attempt, and what was not published is decided anew.
 """
 
 from pydantic import ValidationError

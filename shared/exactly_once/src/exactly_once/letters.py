@@ -129,9 +129,10 @@ class Letters:
         return None
 
     async def redrive(self, letter: Letter) -> int:
-        """Send a letter's record to where it came from; return its new offset. Sent twice, it is processed once.
+        """Send a letter's record to where it came from; return its new offset.
 
-        RejectRecord: it can't be sent there: there is no such place any more, or it is too large for it.
+        Sent twice, it is processed once, unless its group has no database. RejectRecord: it can't be sent there: there
+        is no such place any more, or it is too large for it.
         """
         again = redriven(letter.record.key, letter.record.value, letter.record.headers)
         async with browsing(self.kafka) as browser:

@@ -1,7 +1,8 @@
 """The exactly-once loop: poll, decode, call out, one PostgreSQL transaction, one Kafka transaction if there is news.
 
 PostgreSQL decides and stores the outputs; Kafka catches up from them after any failure (recovery.py). A reader who
-wants to know how it works reads `_consume`, then `Decider.decide`, then `Recovery.recover`.
+wants to know how it works reads `_consume`, then `Decider.decide`, then `Recovery.recover`; and `Stateless`, which is
+both where nothing is kept.
 """
 
 import time
@@ -58,8 +59,8 @@ class Loop(Worker):
 
         Claims are kept for 45 days; it must be longer than any topic keeps a record, or a late copy is processed twice.
         `prune_every_s` says how often what is older goes, `silent_s` for how long Kafka may not know that records are
-        passed of which nothing came. Without an engine Kafka's offsets are all that is kept: stateless.py says what
-        that promises; TypeError: the processor needs more.
+        passed of which nothing came. Without an engine Kafka's offsets are all that is kept, and nothing is there to be
+        pruned: stateless.py says what that promises; TypeError: the processor needs more.
         """
         super().__init__(processor.name)
         self._codec = codec
@@ -68,12 +69,14 @@ class Loop(Worker):
         self._producer = edge.producer(processor.name, options.get("instance", "1"))
         if engine is None:
             self._recovery = self._decider = Stateless(processor, codec, self._consumer, self._producer)
+            self._most = MOST_STATELESS
         else:
             inbox = Inbox(processor.name)
             self._recovery = Recovery(engine, inbox, self._consumer, self._producer)
             self._decider = Decider(processor, engine, inbox, codec)
             kept, every_s = options.get("claims_kept", CLAIMS_KEPT), options.get("prune_every_s", EVERY_S)
             self._pruning = Pruning(engine, inbox, kept, every_s)
+            self._most = MOST_RECORDS
         self._calls = Calls(processor, options.get("resources", ()))
         self._silent_s: float = options.get("silent_s", SILENT_S)
         self._published_at = time.monotonic()
@@ -107,8 +110,7 @@ class Loop(Worker):
         decided = ownership.positions
         self._consumer.resume_at(membership, decided)
         self._why = None
-        most = MOST_STATELESS if self._pruning is None else MOST_RECORDS
-        reading = Reading(self._consumer, self._codec, membership, most)
+        reading = Reading(self._consumer, self._codec, membership, self._most)
         async with reading, Publishing(decided) as published:
             while not self._stopping.is_set():
                 if self._pruning is not None:

@@ -32,7 +32,8 @@ class Redriven(NamedTuple):
 def redriven(key: bytes | None, value: bytes | None, headers: Headers) -> Redriven:
     """Return the record that redrives a dead letter, given the letter's key, value and headers.
 
-    Sent twice, or sent for an id that was processed all right meanwhile, it does nothing. ValueError: no dead letter.
+    Sent twice, or sent for an id that was processed all right meanwhile, it does nothing, if its group has a database:
+    a stateless one takes each as it comes. ValueError: no dead letter.
     """
     original, told = headers[: -len(DLQ_HEADERS)], headers[-len(DLQ_HEADERS) :]
     if tuple(name for name, _ in told) != DLQ_HEADERS:

@@ -2,21 +2,24 @@
 
 Kafka's committed offsets are all that is remembered. A crash, wherever it strikes, leaves each record answered once,
 and in order. But no event id is claimed: an event that lies in a topic twice is answered twice, under the same output
-ids, so that a group behind it which claims them counts it once; and a dead letter redriven twice is two records.
+ids, so that a group behind it which claims them counts once what says the same; and a dead letter redriven twice is two
+records.
 """
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import structlog
 
 from exactly_once import telemetry
 from exactly_once.answering import Answering
-from exactly_once.batch import Batch, Entry, Output, Positions
+from exactly_once.batch import Batch, Entry, Output, Partition, Positions
 from exactly_once.codec import Codec
-from exactly_once.dead_letters import DeadLetterLimit
+from exactly_once.dead_letters import WINDOW, DeadLetterLimit
 from exactly_once.edge import Consumer, Producer
-from exactly_once.errors import ExactlyOnceError, RejectRecord, sentence_of
+from exactly_once.errors import ExactlyOnceError, RejectRecord, TooManyDeadLetters, sentence_of
 from exactly_once.kafka.consumer import NEVER_COMMITTED
 from exactly_once.kafka.membership import Membership
 from exactly_once.pace import stretches
@@ -24,6 +27,14 @@ from exactly_once.processor import Processor
 from exactly_once.recovery import Ownership
 
 log = structlog.get_logger(__name__)
+
+
+class _Ended(NamedTuple):
+    """Where a record was that is answered, and whether by a dead letter."""
+
+    source: Partition
+    offset: int
+    is_rejected: bool
 
 
 @dataclass
@@ -34,7 +45,7 @@ class Stateless:
     codec: Codec
     consumer: Consumer
     producer: Producer
-    _limit: DeadLetterLimit = field(default_factory=DeadLetterLimit)
+    _recent: deque[_Ended] = field(default_factory=lambda: deque(maxlen=WINDOW))
 
     def __post_init__(self) -> None:
         self._answering = Answering(self.processor, self.codec)
@@ -51,23 +62,39 @@ class Stateless:
         stable = await self.consumer.stable_offsets(membership)
         new = [partition for partition, offset in stable.items() if offset == NEVER_COMMITTED]
         positions = stable | await self.consumer.beginnings(new)
-        self._limit = DeadLetterLimit()  # what was counted and not published comes again
+        published = (each for each in self._recent if each.offset < positions.get(each.source, each.offset + 1))
+        self._recent = deque(published, WINDOW)  # what was counted and not published comes again
         telemetry.RECOVERIES.labels(self.processor.name).inc()
         return Ownership(positions, {})
 
     async def decide(self, batch: Batch, epochs: Positions) -> list[Output]:
-        """Return the outputs of a batch. TooManyDeadLetters: a bad deploy. Retryable: a handler says so."""
+        """Return the outputs of a batch. TooManyDeadLetters: a bad deploy, and nothing of this batch is passed.
+
+        Retryable: a handler says so.
+        """
         del epochs
         outputs: list[Output] = []
-        rejected: list[bool] = []
+        ended: list[Entry] = []
         async for few in stretches(self._ours(batch.entries)):
             for entry in few:
-                ended, answer = self._answer(entry)
+                end, answer = self._answer(entry)
+                ended.append(end)
                 outputs += answer
-                rejected.append(ended.rejection is not None)
-        self._limit.check(rejected)
-        self._limit.count(rejected)
+            if any(each.rejection for each in ended[-len(few) :]):
+                self._check(ended)
+        self._recent.extend(_Ended(each.record.source, each.record.offset, bool(each.rejection)) for each in ended)
         return outputs
+
+    def _check(self, ended: Sequence[Entry]) -> None:
+        """TooManyDeadLetters says what the last one would have been: nobody will find it among the letters."""
+        limit = DeadLetterLimit()
+        limit.count(each.is_rejected for each in self._recent)
+        try:
+            limit.check([bool(each.rejection) for each in ended])
+        except TooManyDeadLetters as error:
+            record, rejection = next((each.record, each.rejection) for each in reversed(ended) if each.rejection)
+            place = f"{record.source.topic}/{record.source.partition}/{record.offset}"
+            raise TooManyDeadLetters(f"{error}; the last would be {place}: {rejection.why}") from error
 
     def _ours(self, entries: Iterable[Entry]) -> Iterator[Entry]:
         """Yield what this group has to answer: nothing of foreign types, and no redrive of another group's letter."""

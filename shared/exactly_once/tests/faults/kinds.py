@@ -120,7 +120,7 @@ def deaths(passed: dict[str, set[str]], points: Iterable[str]) -> list[Death]:
     """Return one death for each of these points that was passed, where most is at stake; on the second passage if any.
 
     The second, since at the first there may have been nothing to lose yet. A loop without a database dies at each of
-    its points as well.
+    its own points as well, less those of the group and of doubt, which know nothing of databases.
     """
     found = []
     for point in points:

@@ -1,5 +1,6 @@
 """A loop without a database: Kafka's offsets are all it has, and each record is answered once all the same."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -79,6 +80,15 @@ def kit_of(postage: Postage, cluster: Cluster | None = None) -> TestKit:
     return TestKit(postage.processor, broker=cluster or Cluster())
 
 
+async def put_at_once(kit: TestKit, grams: Iterable[int]) -> None:
+    """Put parcels so that one poll finds them all."""
+    kit.broker.hold(GROUP)
+    for number, each in enumerate(grams):
+        kit.put(parcel(each), f"at-once-{number}")
+    while kit.broker.let_through(GROUP, PLACE):
+        continue
+
+
 def letters(kit: TestKit) -> list[Record]:
     return kit.broker.records(topic_of(GROUP))
 
@@ -105,11 +115,7 @@ async def test_its_batches_have_a_bound_of_their_own(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(loop, "MOST_RECORDS", 100)
     cluster = Cluster()
     async with kit_of(Postage(), cluster) as kit:
-        cluster.hold(GROUP)
-        for number, each in enumerate(weighed(*range(1, 8))):
-            kit.put(each, f"e{number}")
-        while cluster.let_through(GROUP, PLACE):
-            continue
+        await put_at_once(kit, range(1, 8))
         await kit.settled()
     assert [len(each.outputs) for each in cluster.published if each.outputs] == [3, 3, 1]
 
@@ -206,15 +212,40 @@ async def test_too_many_letters_halt_it_and_lose_nothing(monkeypatch: pytest.Mon
         assert cluster.committed() == {PLACE: 3}
 
 
-async def test_letters_that_were_not_published_are_not_counted_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_too_many_letters_in_one_batch_stop_before_any_and_the_last_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dead_letters, "MOST_IN_A_ROW", 3)
+    cluster, postage = Cluster(), Postage()
+    async with kit_of(postage, cluster) as kit:
+        await put_at_once(kit, [1, *[0] * 30])
+        await eventually(lambda: "would be dead letters" in (kit.health() or ""))
+        assert (kit.health() or "").endswith("; the last would be parcels/0/9: a parcel weighs something")
+        assert cluster.records("parcels.postage") == letters(kit) == []
+    assert len(postage.seen) == 10, "it stopped behind the stretch that was too much"
+
+
+async def test_letters_count_when_they_are_published_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dead_letters, "MOST_IN_A_ROW", 3)
     cluster = Cluster()
     async with kit_of(Postage(), cluster) as kit:
-        await kit.settled()
-        cluster.failures = 2
         await kit.deliver(*weighed(0, 0))
-        assert kit.health() is None
-        assert len(letters(kit)) == 2
+        cluster.failures = 2
+        await kit.deliver(*weighed(0))
+        assert (kit.health(), len(letters(kit))) == (None, 3)
+        kit.put(parcel(0), "e4")
+        await eventually(lambda: (kit.health() or "").startswith("4 of the last 4 records"))
+
+
+async def test_batches_behind_one_that_is_not_published_come_again_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "MOST_STATELESS", 2)
+    cluster, postage = Cluster(), Postage()
+    async with kit_of(postage, cluster) as kit:
+        await kit.settled()
+        cluster.cost_s, cluster.failures = 0.05, 1
+        await put_at_once(kit, range(1, 9))
+        assert await kit.settled() == [priced(grams) for grams in range(1, 9)]
+    assert postage.seen == [1, 2, 3, 4, *range(1, 9)], "a batch was decided while the one before was published"
 
 
 async def test_an_event_that_lies_there_twice_is_answered_twice_under_one_id() -> None:
