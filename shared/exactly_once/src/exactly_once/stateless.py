@@ -62,8 +62,8 @@ class Stateless:
         stable = await self.consumer.stable_offsets(membership)
         new = [partition for partition, offset in stable.items() if offset == NEVER_COMMITTED]
         positions = stable | await self.consumer.beginnings(new)
-        published = (each for each in self._recent if each.offset < positions.get(each.source, each.offset + 1))
-        self._recent = deque(published, WINDOW)  # what was counted and not published comes again
+        again = {each for each in self._recent if each.source in positions and each.offset >= positions[each.source]}
+        self._recent = deque((each for each in self._recent if each not in again), WINDOW)
         telemetry.RECOVERIES.labels(self.processor.name).inc()
         return Ownership(positions, {})
 

@@ -226,15 +226,16 @@ async def test_too_many_letters_in_one_batch_stop_before_any_and_the_last_is_nam
 
 
 async def test_letters_count_when_they_are_published_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dead_letters, "MOST_IN_A_ROW", 3)
+    monkeypatch.setattr(dead_letters, "MOST_IN_A_ROW", 4)
     cluster = Cluster()
     async with kit_of(Postage(), cluster) as kit:
         await kit.deliver(*weighed(0, 0))
-        cluster.failures = 2
-        await kit.deliver(*weighed(0))
-        assert (kit.health(), len(letters(kit))) == (None, 3)
-        kit.put(parcel(0), "e4")
-        await eventually(lambda: (kit.health() or "").startswith("4 of the last 4 records"))
+        cluster.failures = 1
+        await put_at_once(kit, [0, 0])
+        await kit.settled()
+        assert (kit.health(), len(letters(kit))) == (None, 4)
+        await put_at_once(kit, [0])
+        await eventually(lambda: (kit.health() or "").startswith("5 of the last 5 records"))
 
 
 async def test_batches_behind_one_that_is_not_published_come_again_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
