@@ -45,6 +45,7 @@ class Loop(Worker):
     _recovery: Recovery | Stateless
     _decider: Decider | Stateless
     _pruning: Pruning | None = None
+    _most: int
 
     def __init__(
         self,
@@ -71,16 +72,20 @@ class Loop(Worker):
             self._recovery = self._decider = Stateless(processor, codec, self._consumer, self._producer)
             self._most = MOST_STATELESS
         else:
-            inbox = Inbox(processor.name)
-            self._recovery = Recovery(engine, inbox, self._consumer, self._producer)
-            self._decider = Decider(processor, engine, inbox, codec)
-            kept, every_s = options.get("claims_kept", CLAIMS_KEPT), options.get("prune_every_s", EVERY_S)
-            self._pruning = Pruning(engine, inbox, kept, every_s)
-            self._most = MOST_RECORDS
+            self._keep(processor, engine, codec, options)
         self._calls = Calls(processor, options.get("resources", ()))
         self._silent_s: float = options.get("silent_s", SILENT_S)
         self._published_at = time.monotonic()
         self._is_behind = False  # the last batch was full
+
+    def _keep(self, processor: Processor, engine: AsyncEngine, codec: Codec, options: dict[str, Any]) -> None:
+        """Decide in a database, and recover from what it keeps."""
+        inbox = Inbox(processor.name)
+        self._recovery = Recovery(engine, inbox, self._consumer, self._producer)
+        self._decider = Decider(processor, engine, inbox, codec)
+        kept, every_s = options.get("claims_kept", CLAIMS_KEPT), options.get("prune_every_s", EVERY_S)
+        self._pruning = Pruning(engine, inbox, kept, every_s)
+        self._most = MOST_RECORDS
 
     def health(self) -> str | None:
         """Return why this loop does not consume, None when it does."""

@@ -62,8 +62,7 @@ class Stateless:
         stable = await self.consumer.stable_offsets(membership)
         new = [partition for partition, offset in stable.items() if offset == NEVER_COMMITTED]
         positions = stable | await self.consumer.beginnings(new)
-        again = {each for each in self._recent if each.source in positions and each.offset >= positions[each.source]}
-        self._recent = deque((each for each in self._recent if each not in again), WINDOW)
+        self._recent = deque((each for each in self._recent if _is_published(each, positions)), WINDOW)
         telemetry.RECOVERIES.labels(self.processor.name).inc()
         return Ownership(positions, {})
 
@@ -82,7 +81,8 @@ class Stateless:
                 outputs += answer
             if any(each.rejection for each in ended[-len(few) :]):
                 self._check(ended)
-        self._recent.extend(_Ended(each.record.source, each.record.offset, bool(each.rejection)) for each in ended)
+        last = ended[-WINDOW:]
+        self._recent.extend(_Ended(each.record.source, each.record.offset, bool(each.rejection)) for each in last)
         return outputs
 
     def _check(self, ended: Sequence[Entry]) -> None:
@@ -118,3 +118,8 @@ class Stateless:
             log.exception("handler.bug", record=entry.record[:2], event_id=entry.event_id)
             ended = entry.rejected("bug", sentence_of(error))
         return ended, self._answering.answer(ended, {})
+
+
+def _is_published(ended: _Ended, positions: Positions) -> bool:
+    """Tell whether a record does not come again: it lies before where we go on, or another member answers for it."""
+    return ended.source not in positions or ended.offset < positions[ended.source]
