@@ -19,8 +19,9 @@ from waybill.token import Signer
 ROOT = Path(__file__).parents[5]
 KUBERNETES_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 OF_A_LAPTOP = {
-    "log.cleaner.dedupe.buffer.size", "log.cleaner.threads", "num.io.threads", "num.network.threads",
-    "num.replica.fetchers", "offsets.topic.num.partitions", "transaction.state.log.num.partitions",
+    "log.cleaner.dedupe.buffer.size", "log.cleaner.io.max.bytes.per.second", "log.cleaner.threads", "num.io.threads",
+    "num.network.threads", "num.replica.fetchers", "offsets.topic.num.partitions",
+    "transaction.state.log.num.partitions",
 }  # fmt: skip
 
 
