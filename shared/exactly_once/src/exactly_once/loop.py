@@ -138,13 +138,13 @@ class Loop(Worker):
     async def _decide(self, batch: Batch, epochs: Positions) -> list[Output]:
         """Pass a batch through PostgreSQL, where there is one."""
         batch = await self._calls.ask(batch)
-        with self._timed("decide"):
+        with self._timed("decide", len(batch.entries)):
             outputs = await self._decider.decide(batch, epochs)
         self._count(batch)
         return outputs
 
     async def _publish(self, outputs: Sequence[Output], membership: Membership, moves: Positions) -> None:
-        with self._timed("publish"):
+        with self._timed("publish", len(outputs)):
             await self._producer.publish(outputs, moves, membership)
         self._published_at = time.monotonic()
         self._backoff.reset()
@@ -195,11 +195,11 @@ class Loop(Worker):
             telemetry.RECORDS.labels(self._name, topic, result).inc(number)
 
     @contextmanager
-    def _timed(self, step: str) -> Iterator[None]:
+    def _timed(self, step: str, records: int) -> Iterator[None]:
         started = time.monotonic()
         yield
         spent_s = time.monotonic() - started
-        self._pace.spent(step, spent_s)
+        self._pace.spent(step, spent_s, records)
         telemetry.STEP_SECONDS.labels(self._name, step).observe(spent_s)
 
 

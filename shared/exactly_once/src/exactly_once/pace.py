@@ -12,6 +12,7 @@ from typing import TypeVar
 
 REST_PER_COST = 3.5  # a Kafka transaction costs the brokers the same whatever is in it: rest so many times as long
 LONGEST_REST_S = 0.6
+FEW, ENOUGH = 3, 10  # records: few are little behind a full rest, and each of them would have waited for it
 REMEMBERED = 3  # what one took tells of that moment, not of the brokers
 
 FIRST_BACKOFF_S = 0.1
@@ -43,16 +44,18 @@ class Pace:
         """How long to wait before the next transaction, in seconds; 0 when idle."""
         return max(0.0, self._next - time.monotonic())
 
-    def spent(self, step: str, cost_s: float) -> None:
-        """Note what a step took. The rest goes by what it usually takes, less what it took longer this time.
+    def spent(self, step: str, cost_s: float, records: int) -> None:
+        """Note what a step took for so many records. The rest goes by what it usually takes, less what it took longer.
 
-        So transactions begin evenly, and a record that comes at a bad moment waits no longer than any other. A rest is
-        never shorter than what the step usually takes, unless that is the longest.
+        So transactions begin evenly, and a record that comes at a bad moment waits no longer than any other. Behind
+        fewer than ENOUGH records a rest is so much shorter, behind FEW it is what the step usually takes, and never
+        less, unless that is the longest.
         """
         took_s = self._took_s[step]
         took_s.append(cost_s)
         usual_s = median_low(took_s)
-        rest_s = min(REST_PER_COST * usual_s, LONGEST_REST_S)
+        share = min(max(records, FEW), ENOUGH) / ENOUGH
+        rest_s = min(REST_PER_COST * share * usual_s, LONGEST_REST_S)
         late_s = max(0.0, cost_s - usual_s)
         self._next = time.monotonic() + max(rest_s - late_s, min(usual_s, rest_s))
 

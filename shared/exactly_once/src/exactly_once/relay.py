@@ -157,7 +157,7 @@ class Relay(Worker):
     async def _publish(self, label: Label, rows: list[Output]) -> None:
         started = time.monotonic()
         await self._producer.publish([*rows, self._progress(label)])
-        self._pace.spent("publish", time.monotonic() - started)
+        self._pace.spent("publish", time.monotonic() - started, len(rows))
         telemetry.RELAYED.labels(self._name).inc(len(rows))
 
     async def _delete(self, epoch: int, label: Label) -> None:

@@ -147,23 +147,28 @@ async def nothing_is_stored(scene: Scene) -> bool:
 
 async def test_a_transaction_is_followed_by_a_rest_as_long_as_it_was_dear(scene: Scene) -> None:
     scene.cluster.cost_s = 0.04
-    async with scene.looping():
-        for number in range(3):
-            scene.put(number)
-            await until_priced(scene, number + 1)
-    first, second, third = scene.cluster.published[-3:]
-    assert second.began - first.ended >= pace.REST_PER_COST * 0.035
-    assert third.began - second.ended >= pace.REST_PER_COST * 0.035
+    gaps = await gaps_between(scene, batches=3, records=pace.ENOUGH)
+    assert min(gaps) >= pace.REST_PER_COST * 0.035
+
+
+async def test_a_transaction_of_few_records_is_followed_by_a_shorter_rest(scene: Scene) -> None:
+    scene.cluster.cost_s = 0.04
+    gaps = await gaps_between(scene, batches=6, records=1)
+    assert min(gaps) < pace.REST_PER_COST * 0.04 / 2
 
 
 async def test_a_cheap_transaction_is_followed_by_hardly_a_rest(scene: Scene) -> None:
-    async with scene.looping():
-        for number in range(6):
-            scene.put(number)
-            await until_priced(scene, number + 1)
-    published = scene.cluster.published[-6:]
-    gaps = [after.began - before.ended for before, after in pairwise(published)]
+    gaps = await gaps_between(scene, batches=6, records=pace.ENOUGH)
     assert min(gaps) < pace.LONGEST_REST_S / 2
+
+
+async def gaps_between(scene: Scene, *, batches: int, records: int) -> list[float]:
+    """Give the loop batch after batch, each when the one before is through; return the seconds between them."""
+    async with scene.looping():
+        for done in range(batches):
+            scene.put(*range(records))
+            await until_priced(scene, done + 1)
+    return [after.began - before.ended for before, after in pairwise(scene.cluster.published[-batches:])]
 
 
 async def test_a_batch_holds_so_many_records_and_no_more(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -186,8 +186,8 @@ async def test_a_leader_that_is_told_to_end_while_it_rests_ends_after_its_rest(s
 async def test_a_dear_batch_is_followed_by_a_rest(scene: Scene) -> None:
     scene.cluster.cost_s = 0.04
     async with relaying(scene) as worker:
-        for number in (1, 2, 3):
-            await request(scene, number)
+        for _ in range(3):
+            await request(scene, *range(pace.ENOUGH))
             worker.wake()
             await until_done(scene)
     for before, after in pairwise(scene.cluster.published[-3:]):

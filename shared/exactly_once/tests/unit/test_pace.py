@@ -11,10 +11,10 @@ from exactly_once.pace import Backoff, Pace
 RESTED_S = pace.REST_PER_COST * 0.02
 
 
-def rest_after(*spent: tuple[str, float]) -> float:
+def rest_after(*spent: tuple[str, float], records: int = pace.ENOUGH) -> float:
     paced = Pace()
     for step, cost_s in spent:
-        paced.spent(step, cost_s)
+        paced.spent(step, cost_s, records)
     return paced.rest_s
 
 
@@ -51,6 +51,16 @@ def test_a_worker_rests_by_what_its_last_step_usually_takes(spent: list[tuple[st
 )
 def test_what_took_longer_than_usual_is_rested_so_much_shorter_within_bounds(costs: list[float], rest_s: float) -> None:
     assert rest_after(*costing(costs)) == pytest.approx(rest_s, abs=0.005)
+
+
+@pytest.mark.parametrize(("records", "share"), [(0, 0.3), (1, 0.3), (3, 0.3), (5, 0.5), (10, 1.0), (2_000, 1.0)])
+def test_behind_few_records_the_rest_is_shorter(records: int, share: float) -> None:
+    assert rest_after(("publish", 0.02), records=records) == pytest.approx(RESTED_S * share, abs=0.005)
+
+
+def test_behind_few_records_the_rest_is_no_shorter_than_what_was_done() -> None:
+    costs = costing([0.1, 0.1, 0.13])
+    assert rest_after(*costs, records=1) == pytest.approx(0.1, abs=0.005)
 
 
 def test_who_has_done_nothing_yet_does_not_rest() -> None:
