@@ -1,12 +1,14 @@
 """How long a worker waits."""
 
 import asyncio
+import random
+import time
 from collections.abc import Iterable
 
 import pytest
 
 from exactly_once import pace
-from exactly_once.pace import Backoff, Pace
+from exactly_once.pace import Backoff, Pace, stretches
 
 RESTED_S = pace.REST_PER_COST * 0.02
 
@@ -53,9 +55,15 @@ def test_what_took_longer_than_usual_is_rested_so_much_shorter_within_bounds(cos
     assert rest_after(*costing(costs)) == pytest.approx(rest_s, abs=0.005)
 
 
+@pytest.mark.parametrize("costs", [[0.1, 0.02, 0.1], [0.02, 0.02, 0.1, 0.1], [0.1, 0.1, 0.02]])
+def test_the_last_three_tell_what_is_usual(costs: list[float]) -> None:
+    assert rest_after(*costing(costs)) == pytest.approx(pace.REST_PER_COST * 0.1, abs=0.01)
+
+
 @pytest.mark.parametrize(("records", "share"), [(0, 0.3), (1, 0.3), (3, 0.3), (5, 0.5), (10, 1.0), (2_000, 1.0)])
 def test_behind_few_records_the_rest_is_shorter(records: int, share: float) -> None:
-    assert rest_after(("publish", 0.02), records=records) == pytest.approx(RESTED_S * share, abs=0.005)
+    full_s = pace.REST_PER_COST * 0.1
+    assert rest_after(("publish", 0.1), records=records) == pytest.approx(full_s * share, abs=0.01)
 
 
 def test_behind_few_records_the_rest_is_no_shorter_than_what_was_done() -> None:
@@ -74,3 +82,47 @@ async def test_hours_of_failures_do_not_overflow_the_backoff() -> None:
     over.set()
     await backoff.wait(over)
     assert backoff.failures == 5_001
+
+
+async def test_a_backoff_doubles_from_a_tenth_of_a_second_to_five_and_starts_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bounds: list[tuple[float, float]] = []
+
+    def at_once(low: float, high: float) -> float:
+        bounds.append((low, high))
+        return 0.0
+
+    monkeypatch.setattr(random, "uniform", at_once)
+    backoff = Backoff()
+    for _ in range(8):
+        await backoff.wait()
+    backoff.reset()
+    await backoff.wait()
+    longest = [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 0.1]
+    assert bounds == [(each / 2, each) for each in longest]
+
+
+async def test_a_backoff_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random, "uniform", lambda *_: 0.05)
+    started = time.monotonic()
+    await Backoff().wait(asyncio.Event())
+    assert time.monotonic() - started >= 0.05
+
+
+@pytest.mark.parametrize("steps", [0, 1, pace.AT_A_STRETCH, 2 * pace.AT_A_STRETCH + 1])
+async def test_what_comes_in_stretches_is_whole_and_others_have_their_turns(steps: int) -> None:
+    turns = 0
+
+    async def neighbour() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(neighbour())
+    came = [few async for few in stretches(range(steps))]
+    task.cancel()
+    assert [each for few in came for each in few] == list(range(steps))
+    assert {len(few) for few in came[:-1]} <= {pace.AT_A_STRETCH}
+    assert turns == steps // pace.AT_A_STRETCH
