@@ -15,17 +15,7 @@ MOST_RECORDS = 2_000
 async def main() -> None:
     """Run as the lane says."""
     lane = Lane.told()
-    trusted = ssl.create_default_context(cafile=lane.ca_file)
-    security = SASLScram512(username=lane.user, password=lane.password, ssl_context=trusted, use_ssl=True)
-    broker = KafkaBroker(
-        lane.bootstrap.split(","),
-        security=security,
-        acks="all",
-        enable_idempotence=True,
-        compression_type="lz4",
-        max_batch_size=512 * 1024,
-        logger=None,
-    )
+    broker = broker_of(lane)
 
     @broker.subscriber(  # type: ignore[untyped-decorator]  # it is not installed here
         lane.input,
@@ -45,6 +35,20 @@ async def main() -> None:
         await asyncio.gather(*confirmed)
 
     await FastStream(broker).run()
+
+
+def broker_of(lane: Lane) -> KafkaBroker:
+    """Return a client of the lane's cluster whose producer is idempotent."""
+    trusted = ssl.create_default_context(cafile=lane.ca_file)
+    return KafkaBroker(
+        lane.bootstrap.split(","),
+        security=SASLScram512(username=lane.user, password=lane.password, ssl_context=trusted, use_ssl=True),
+        acks="all",
+        enable_idempotence=True,
+        compression_type="lz4",
+        max_batch_size=512 * 1024,
+        logger=None,
+    )
 
 
 if __name__ == "__main__":

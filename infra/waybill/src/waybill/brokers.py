@@ -60,6 +60,7 @@ num.io.threads=4
 num.replica.fetchers=1
 log.cleaner.dedupe.buffer.size=16777216
 log.cleaner.threads=1
+# at full speed all brokers clean the same partition at once, and none answers for seconds: docs/performance.md
 log.cleaner.io.max.bytes.per.second=1000000
 """
 

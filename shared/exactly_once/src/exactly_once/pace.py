@@ -12,7 +12,7 @@ from typing import TypeVar
 
 REST_PER_COST = 3.5  # a Kafka transaction costs the brokers the same whatever is in it: rest so many times as long
 LONGEST_REST_S = 0.6
-FEW, ENOUGH = 3, 10  # records: few are little behind a full rest, and each of them would have waited for it
+FEW, ENOUGH = 3, 10  # records: fewer than ENOUGH are not worth a whole rest, which each of the next would wait for
 REMEMBERED = 3  # what one took tells of that moment, not of the brokers
 
 FIRST_BACKOFF_S = 0.1
@@ -48,8 +48,8 @@ class Pace:
         """Note what a step took for so many records. The rest goes by what it usually takes, less what it took longer.
 
         So transactions begin evenly, and a record that comes at a bad moment waits no longer than any other. Behind
-        fewer than ENOUGH records a rest is so much shorter, behind FEW it is what the step usually takes, and never
-        less, unless that is the longest.
+        fewer than ENOUGH records the rest is shorter in proportion. It is never shorter than what the step usually
+        takes, unless that is the longest.
         """
         took_s = self._took_s[step]
         took_s.append(cost_s)

@@ -16,7 +16,7 @@ from shared.exactly_once.tests.memory.scene import (
 )
 
 from exactly_once import Codec, Loop, Processor, RejectRecord, Retryable, dead_letters, loop
-from exactly_once.batch import Partition, Record
+from exactly_once.batch import Batch, Entry, Partition, Positions, Record
 from exactly_once.dead_letters import topic_of
 from exactly_once.edge import Consumer
 from exactly_once.envelope import (
@@ -28,7 +28,7 @@ from exactly_once.envelope import (
     Provenance,
     text_header,
 )
-from exactly_once.errors import FencedByGroup
+from exactly_once.errors import FencedByGroup, TooManyDeadLetters
 from exactly_once.kafka.membership import Membership
 from exactly_once.recovery import Ownership
 from exactly_once.redrive import redriven
@@ -310,6 +310,35 @@ async def test_nothing_is_delivered_between_a_recovery_and_where_it_says_to_go_o
     owned = await member.stateless.recover(membership)
     assert owned == Ownership({PLACE: 0}, {})
     assert (await member.consumer.poll(membership, 0.0, 10)).records == []
+
+
+@pytest.mark.parametrize("goes_on_at", [{}, {PLACE: 1}], ids=["another member has it", "it is published"])
+async def test_a_letter_that_does_not_come_again_counts(monkeypatch: pytest.MonkeyPatch, goes_on_at: Positions) -> None:
+    monkeypatch.setattr(dead_letters, "MOST_IN_A_ROW", 1)
+    member = await after_a_letter(goes_on_at)
+    with pytest.raises(TooManyDeadLetters, match="2 of the last 2 records"):
+        await member.stateless.decide(letter_at(1), {})
+
+
+async def test_a_letter_that_comes_again_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dead_letters, "MOST_IN_A_ROW", 1)
+    member = await after_a_letter({PLACE: 0})
+    assert len(await member.stateless.decide(letter_at(0), {})) == 1
+
+
+async def after_a_letter(goes_on_at: Positions) -> Member:
+    """A member that decided one letter, and then recovered where the group goes on."""
+    member = await Member.join()
+    await member.stateless.decide(letter_at(0), {})
+    group, membership = member.cluster.group(GROUP), await member.membership()
+    group.committed.update(goes_on_at)
+    await member.stateless.recover(replace(membership, partitions=frozenset(goes_on_at)))
+    return member
+
+
+def letter_at(offset: int) -> Batch:
+    entry = Entry(Record(PLACE, offset, 0, b"anna", b"", ()), f"e{offset}", None).rejected("undecodable", "it is empty")
+    return Batch([entry], {PLACE: offset}, {PLACE: offset + 1})
 
 
 async def test_each_recovery_is_counted() -> None:

@@ -81,7 +81,16 @@ class Rehearsal:
             )
             for group, claims in self.claims.items()
         }
-        tables = Tables(
+        bounds = {
+            (topic, n): Bounds(0, ends.get((topic, n), 0), ends.get((topic, n), 0))
+            for topic in self.wiring.topics.values()
+            for n in range(PARTITIONS)
+        }
+        about: dict[str, Any] = {"bounds": bounds, "groups": groups, "tables": self._tables(), "ledger": self.ledger}
+        return Evidence(**{"wiring": self.wiring, "records": sorted(self.records), **about, **self.overrides})
+
+    def _tables(self) -> Tables:
+        return Tables(
             orders=self.orders,
             keys=self.keys,
             prices={SKU: (PRICE, "EUR")},
@@ -92,11 +101,3 @@ class Rehearsal:
             shipments=self.shipments,
             cancellations=self.cancellations,
         )
-        topics = self.wiring.topics.values()
-        bounds = {
-            (topic, n): Bounds(0, ends.get((topic, n), 0), ends.get((topic, n), 0))
-            for topic in topics
-            for n in range(3)
-        }
-        about: dict[str, Any] = {"bounds": bounds, "groups": groups, "tables": tables, "ledger": self.ledger}
-        return Evidence(**{"wiring": self.wiring, "records": sorted(self.records), **about, **self.overrides})
