@@ -8,6 +8,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -22,6 +23,7 @@ from chassis.publishing import Publisher
 from chassis.settings import ServiceSettings
 from checkout import api, reads
 from checkout.prices import RememberedPrices
+from checkout.queue import queues
 from checkout.settings import Settings
 from contracts import OrderCancelled, OrderPlaced
 from exactly_once import Codec, Outbox
@@ -39,14 +41,19 @@ class _Deaf:
 
 def checkout(settings: Settings) -> FastAPI:
     """Return checkout without its loop and its relay."""
-    app = chassis.create_app(settings, routers=[api.router, reads.router], state={"prices": RememberedPrices()})
+    app = chassis.create_app(
+        settings,
+        routers=[api.router, reads.router],
+        queues=queues(NO_LIMIT),
+        state={"prices": RememberedPrices()},
+    )
     outbox = Outbox(asyncio.run(_codec()))
     served = app.router.lifespan_context
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with served(app):
-            backlog = Backlog(app.state.database, outbox, NO_LIMIT)
+            backlog = Backlog(partial(outbox.exceeds, most=NO_LIMIT), "the outbox is full")
             app.state.publisher = Publisher(app.state.database, outbox, _Deaf(), backlog)  # type: ignore[arg-type]  # all that is asked of it
             yield
 

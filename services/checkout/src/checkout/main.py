@@ -5,6 +5,7 @@ from checkout import api, reads
 from checkout.handlers import processor
 from checkout.keys import forget_keys
 from checkout.prices import RememberedPrices
+from checkout.queue import queues
 from checkout.settings import Settings
 from contracts import OrderCancelled, OrderPlaced
 
@@ -15,6 +16,7 @@ app = chassis.create_app(
     routers=[api.router, reads.router],
     publishes=[OrderPlaced, OrderCancelled],
     prunes=[forget_keys],
+    queues=queues(settings.orders_most_ahead),
     state={"prices": RememberedPrices()},
 )
 

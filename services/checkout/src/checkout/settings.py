@@ -1,7 +1,13 @@
 """What checkout needs to know from outside, read once."""
 
+from pydantic import Field
+
 from chassis import ServiceSettings
 
 
 class Settings(ServiceSettings):
-    """The chassis's settings; checkout needs nothing of its own."""
+    """The chassis's settings, and how many orders may be ahead of one that is accepted."""
+
+    orders_most_ahead: int = Field(
+        100_000, gt=0, description="orders on their way before a new one is refused: what is shipped while one may wait"
+    )

@@ -12,6 +12,7 @@ from chassis.migrate import MigrationSettings, migrate
 from checkout import api, reads
 from checkout.handlers import processor
 from checkout.prices import RememberedPrices
+from checkout.queue import queues
 from checkout.settings import Settings
 from contracts import OrderCancelled, OrderPlaced
 from waybill.local import shop
@@ -43,6 +44,7 @@ def open_checkout(migrated: Stack) -> Opened:
             processor=processor,
             routers=[api.router, reads.router],
             publishes=[OrderPlaced, OrderCancelled],
+            queues=queues(settings.orders_most_ahead),
             state={"prices": RememberedPrices()},
         )
         async with LifespanManager(app, startup_timeout=30, shutdown_timeout=10) as manager:

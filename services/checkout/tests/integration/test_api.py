@@ -10,6 +10,8 @@ import httpx
 import pytest
 from services.checkout.tests.integration.ready import PATIENCE_S, Opened, until_ready
 
+from chassis.limiting import LOOK_EVERY_S
+from checkout.queue import SAMPLE
 from waybill.token.signing import Signer
 
 pytestmark = pytest.mark.integration
@@ -263,6 +265,28 @@ async def test_one_customers_flood_is_refused_and_no_others(
         assert (await place(client, str(uuid4()), customer="calm")).status_code == 202
         await asyncio.sleep(1.1)
         assert (await place(client, str(uuid4()), customer="flood")).status_code == 202
+
+
+async def test_an_order_is_refused_while_too_many_are_ahead_of_it(
+    open_checkout: Opened, place: Place, connection: asyncpg.Connection
+) -> None:
+    ahead = """
+        INSERT INTO orders (order_id, customer_id, status, total_minor, currency, placed_at)
+        SELECT gen_random_uuid(), 'ahead', CASE WHEN n <= $1 THEN 'paid' ELSE 'shipped' END, 1, 'EUR', now()
+        FROM generate_series(1, $2::int) AS n"""
+    async with open_checkout(orders_most_ahead=5) as client:
+        await until_ready(client)
+        assert (await place(client, str(uuid4()))).status_code == 202
+        await connection.execute(ahead, SAMPLE // 2 + 1, SAMPLE + 5)
+        await asyncio.sleep(LOOK_EVERY_S)
+        refused = await place(client, str(uuid4()), json={"lines": "are not looked at"})
+        assert_problem(refused, 503, "unavailable")
+        assert refused.headers["retry-after"] == "1"
+        assert "many orders are on their way" in refused.json()["detail"]
+        assert (await client.get("/health/ready")).json()["ready"]
+        await connection.execute(ahead, 0, SAMPLE)
+        await asyncio.sleep(LOOK_EVERY_S)
+        assert (await place(client, str(uuid4()))).status_code == 202
 
 
 async def test_what_could_only_be_published_late_is_refused_until_the_outbox_has_room(

@@ -23,7 +23,8 @@ def create_app(settings: ServiceSettings, **parts: Any) -> FastAPI:
 
     `processor` consumes; `publishes` names the events that go out by the outbox, which is what it needs an outbox
     and a relay for, `sweeps` find the commands among them that time makes due; `prunes` delete what is kept no longer;
-    `resources` opens what its calls ask for by type; `state` is put into the app's state.
+    `resources` opens what its calls ask for by type; `queues` refuse requests of a method at a path while too much is
+    owed already; `state` is put into the app's state.
     """
     known = Parts(**parts)
     app = FastAPI(
@@ -33,7 +34,7 @@ def create_app(settings: ServiceSettings, **parts: Any) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},  # the edge's own
     )
     problems.install(app)
-    app.add_middleware(Edge, most_bytes=settings.http_most_bytes)
+    app.add_middleware(Edge, most_bytes=settings.http_most_bytes, queues=known.queues)
     for router in (*known.routers, health.router):  # tried in this order: the busiest first
         app.include_router(router)
     app.state.settings = settings

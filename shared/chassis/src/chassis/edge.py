@@ -4,7 +4,7 @@ Under more load than a service can bear, most requests end here: refusing must c
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from http import HTTPStatus
 
@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis import problems
 from chassis.database import Database
+from chassis.limiting import Backlog
 from chassis.tracing import request_span
 
 REQUESTS = Counter("waybill_http_requests_total", "Requests, by what was answered", ["method", "route", "status"])
@@ -38,9 +39,10 @@ log = structlog.get_logger(__name__)
 class Edge:
     """The outermost layer of an application; pure ASGI, since it runs for every request."""
 
-    def __init__(self, app: ASGIApp, most_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, most_bytes: int, queues: Mapping[tuple[str, str], Backlog]) -> None:
         self._app = app
         self._most_bytes = most_bytes
+        self._queues = queues
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request through."""
@@ -48,7 +50,7 @@ class Edge:
             return await self._app(scope, receive, send)
         with request_span(scope):
             measured = _Measured(scope, send)
-            refusal = self._refusal(scope)
+            refusal = self._refusal(scope) or await self._too_long(scope)
             if refusal is not None:
                 return await refusal(scope, receive, measured)
             try:
@@ -79,6 +81,18 @@ class Edge:
             detail = "the body must be application/json"
             return problems.answer(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail)
         return None
+
+    async def _too_long(self, scope: Scope) -> Response | None:
+        """Refuse what would only join a queue that is too long already."""
+        queue = self._queues.get((scope["method"], scope["path"]))
+        if queue is None:
+            return None
+        try:
+            is_full = await queue.is_full(scope["app"].state.database)
+        except Exception as error:  # noqa: BLE001  # how the database is, the request will hear from it itself
+            log.warning("queue.unknown", error=type(error).__name__)
+            return None
+        return problems.refusal(queue.why) if is_full else None
 
 
 def _is_json(content_type: bytes) -> bool:

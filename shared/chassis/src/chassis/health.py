@@ -28,8 +28,8 @@ async def ready(request: Request) -> JSONResponse:
     backlog: Backlog | None = getattr(request.app.state, "backlog", None)
     if database is not None:
         reasons["database"] = await _why_not(_ask(database))
-    if backlog is not None and not reasons["database"]:
-        reasons["outbox"] = await _why_not(backlog.check())
+    if database is not None and backlog is not None and not reasons["database"]:
+        reasons["outbox"] = await _why_not(backlog.check(database))
     why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items() if reason)
     status = HTTPStatus.SERVICE_UNAVAILABLE if why else HTTPStatus.OK
     return JSONResponse({"ready": not why, "why": why or None}, status)

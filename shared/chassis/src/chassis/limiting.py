@@ -1,6 +1,7 @@
 """What a service refuses so that it can keep what it accepts: one customer's flood, and events without end."""
 
 import time
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Annotated
 
@@ -8,12 +9,12 @@ from aiolimiter import AsyncLimiter
 from cachetools import LRUCache
 from fastapi import Request, Security
 from fastapi.security import SecurityScopes
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis import problems
 from chassis.database import Database
 from chassis.problems import Problem
 from chassis.tokens import ORDERS, Bearer, Identity
-from exactly_once import Outbox
 
 LOOK_EVERY_S = 1.0
 MOST_CUSTOMERS = 20_000  # who was not seen for longest begins anew
@@ -39,22 +40,27 @@ class Allowance:
 
 
 class Backlog:
-    """Looks once a second whether more events wait in the outbox than the service may owe."""
+    """Looks once a second whether a service owes more than it may; `why` says what to a customer who must wait."""
 
-    def __init__(self, database: Database, outbox: Outbox, most: int) -> None:
-        self._database, self._outbox, self._most = database, outbox, most
+    def __init__(self, is_too_long: Callable[[AsyncConnection], Awaitable[bool]], why: str) -> None:
+        self.why = f"{why}; try again in a moment"
+        self._is_too_long = is_too_long
         self._look_at = 0.0
         self._full = False
 
-    async def check(self) -> None:
-        """Problem 503: too much is waiting already; what was accepted before is published first."""
+    async def check(self, database: Database) -> None:
+        """Problem 503: too much is waiting already; what was accepted before comes first."""
+        if await self.is_full(database):
+            raise problems.unavailable(self.why)
+
+    async def is_full(self, database: Database) -> bool:
+        """Tell whether too much is waiting, as it was a second ago at most."""
         now = time.monotonic()
         if now >= self._look_at:
             self._look_at = now + LOOK_EVERY_S
-            async with self._database.own_statements() as connection:
-                self._full = await self._outbox.exceeds(connection, self._most)
-        if self._full:
-            raise problems.unavailable("what was accepted waits to be published; try again in a moment")
+            async with database.own_statements() as connection:
+                self._full = await self._is_too_long(connection)
+        return self._full
 
 
 class CountingBearer(Bearer):

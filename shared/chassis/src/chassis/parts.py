@@ -1,12 +1,13 @@
 """What a service consists of, beside its settings."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import APIRouter
 
+from chassis.limiting import Backlog
 from chassis.pruning import Prune
 from chassis.sweeping import Sweep
 from exactly_once import Event, Processor
@@ -25,6 +26,7 @@ class Parts:
     sweeps: Iterable[Sweep] = ()
     prunes: Iterable[Prune] = ()
     resources: Resources | None = None
+    queues: Mapping[tuple[str, str], Backlog] = field(default_factory=dict)
     state: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -74,9 +74,9 @@ def unavailable(detail: str) -> Problem:
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", detail, headers=headers)
 
 
-def refusal() -> JSONResponse:
+def refusal(detail: str = "try again in a moment") -> JSONResponse:
     """Return the answer to a request that may succeed in a moment."""
-    refused = unavailable("try again in a moment")
+    refused = unavailable(detail)
     return answer(refused.status, refused.name, str(refused), headers=refused.headers)
 
 

