@@ -23,7 +23,7 @@ VARIABLE = re.compile(r"\$\{(\w+):-([^}]*)\}")
 PORT = re.compile(r"127\.0\.0\.1:\$\{WAYBILL_COMPOSE_\w+_PORT:-\d+\}:\d+")
 GIB = 1 << 30
 OF_THE_IMAGE = {"WAYBILL_SERVICE", "WAYBILL_INSTANCE", "WAYBILL_HTTP_HOST", "WAYBILL_HTTP_PORT"}
-OF_THE_USER = {"WAYBILL_LOG_LEVEL", "WAYBILL_RESERVATION_TTL_S"}
+OF_THE_USER = {"WAYBILL_LOG_LEVEL", "WAYBILL_ORDERS_MOST_AHEAD", "WAYBILL_RESERVATION_TTL_S"}
 
 
 def limit(name: str) -> int:
@@ -101,6 +101,17 @@ def test_a_service_is_told_what_the_local_stack_tells_it(service: str) -> None:
             assert value == local[name]
     for name in local.keys() - told.keys() - OF_THE_IMAGE - set(shop.KEPT):
         assert name.startswith(("WAYBILL_GATEWAY", "WAYBILL_KAFKA")), f"{part} is not told {name}"
+
+
+def test_checkout_takes_as_many_orders_ahead_as_locally() -> None:
+    defaults = dict(VARIABLE.findall(FILE))
+    assert {name: defaults[name] for name in shop.OF_A_LAPTOP} == shop.OF_A_LAPTOP
+
+
+def test_whom_customers_wait_for_has_the_cpu_first_as_locally() -> None:
+    running = {name: about.get("cpu_shares", 1024) for name, about in CORE.items() if name not in STEPS}
+    assert {name for name, shares in running.items() if shares == 1024} == {"checkout", "postgres"}
+    assert {shares for shares in running.values() if shares < 1024} == {PROJECT["x-behind"]}
 
 
 @pytest.mark.parametrize("part", ["gateway", *SERVICES])
