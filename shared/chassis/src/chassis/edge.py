@@ -89,9 +89,9 @@ class Edge:
             return None
         try:
             is_full = await queue.is_full(scope["app"].state.database)
-        except Exception as error:  # noqa: BLE001  # how the database is, the request will hear from it itself
+        except Exception as error:  # noqa: BLE001  # the request would wait for the same database as long again
             log.warning("queue.unknown", error=type(error).__name__)
-            return None
+            return problems.refusal()
         return problems.refusal(queue.why) if is_full else None
 
 
