@@ -40,7 +40,7 @@ class Allowance:
 
 
 class Backlog:
-    """Looks once a second whether a service owes more than it may; `why` says what to a customer who must wait."""
+    """Looks once a second whether a service owes more than it may; `why` is what a customer is told."""
 
     def __init__(self, is_too_long: Callable[[AsyncConnection], Awaitable[bool]], why: str) -> None:
         self.why = f"{why}; try again in a moment"
