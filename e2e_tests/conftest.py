@@ -8,6 +8,7 @@ from waybill.driver import Waybill
 from waybill.testing import forget, free_base_port
 
 OUTBOX_MOST_ROWS = "400"  # so that an outage of Kafka reaches it within seconds: test_outages.py
+ORDERS_MOST_AHEAD = "1000"  # and one of inventory reaches this, and nothing else does
 LAST = "test_down_leaves_no_process_behind"
 
 
@@ -18,7 +19,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def waybill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Waybill]:
-    command = Waybill(tmp_path_factory.mktemp("e2e"), free_base_port(), WAYBILL_OUTBOX_MOST_ROWS=OUTBOX_MOST_ROWS)
+    told = {"WAYBILL_OUTBOX_MOST_ROWS": OUTBOX_MOST_ROWS, "WAYBILL_ORDERS_MOST_AHEAD": ORDERS_MOST_AHEAD}
+    command = Waybill(tmp_path_factory.mktemp("e2e"), free_base_port(), **told)
     yield command
     ended = command("down")
     assert ended.code == 0, ended.err

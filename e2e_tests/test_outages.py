@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import psutil
 import pytest
+from e2e_tests.conftest import ORDERS_MOST_AHEAD, OUTBOX_MOST_ROWS
 from e2e_tests.crowd import Crowd, Order, told
 
 from waybill.audit import audit
@@ -17,8 +18,7 @@ from waybill.stack import Stack
 pytestmark = pytest.mark.e2e
 
 RATE = 25.0
-RATE_TO_FILL = 80.0  # the outbox of this run's stack
-OUTBOX_MOST_ROWS = "400"
+RATE_TO_FILL = 80.0  # what this run's stack bounds: its outbox, the orders on their way
 OUTAGE_S = 3.0
 PATIENCE_S = 60.0
 LONGEST_S = 2.5  # a request holds a connection for 1.5 s at most; the rest is a busy machine's
@@ -155,6 +155,23 @@ async def test_without_kafka_orders_are_taken_until_the_outbox_is_full(running: 
         await until_accepted(later)
     await assert_soon_and_in_plain_words(crowd, [*orders, *later])
     await until_ready(crowd)
+
+
+async def test_without_inventory_orders_are_taken_until_too_many_are_on_their_way(
+    running: Waybill, stack: Stack, crowd: Crowd
+) -> None:
+    assert (await audit(stack, wait_s=PATIENCE_S)).settled, "orders of before are on their way"
+    await done(running, "stop", "inventory")
+    async with crowd.ordering(RATE_TO_FILL) as orders:
+        await until_refused(orders)
+        status, _ = await crowd.ready()
+    accepted = [order for order in orders if order.order_id]
+    assert len(accepted) >= int(ORDERS_MOST_AHEAD)
+    assert status == 200
+    await done(running, "start", "inventory")
+    async with crowd.ordering(RATE) as later:
+        await until_accepted(later)
+    await assert_soon_and_in_plain_words(crowd, [*orders, *later])
 
 
 async def test_in_the_end_every_order_that_was_accepted_has_been_shipped(stack: Stack, crowd: Crowd) -> None:

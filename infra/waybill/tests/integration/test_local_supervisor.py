@@ -12,6 +12,7 @@ import pytest
 from waybill.driver import Ended, Waybill
 from waybill.local import state
 from waybill.local.layout import Options, cache_folder, is_taken
+from waybill.local.programs import BEHIND, FIRST
 from waybill.testing import forget, free_base_port, leaks
 
 pytestmark = pytest.mark.integration
@@ -98,6 +99,15 @@ def _is_described(each: dict[str, Any]) -> bool:
     keys = {"name", "pid", "state", "rss_bytes", "port", "uptime_s", "why"}
     whole = each.keys() == keys and each["pid"] > 0 and each["rss_bytes"] > 2**20 and each["uptime_s"] > 0
     return whole and each["state"] == "healthy" and each["why"] is None
+
+
+def test_whom_customers_wait_for_has_the_cpu_first(waybill: Waybill) -> None:
+    """Within one session: Linux may share the CPU among sessions first, whatever the niceness within them."""
+    running = {name: psutil.Process(process(waybill, name).pid) for name in ("postgres", "kafka-1", "registry")}
+    own = os.nice(0)
+    wanted = {"postgres": own + FIRST, "kafka-1": min(own + BEHIND, 19), "registry": min(own + BEHIND, 19)}
+    assert {name: each.nice() for name, each in running.items()} == wanted
+    assert {os.getsid(each.pid) for each in running.values()} == {os.getsid(supervisor(waybill))}
 
 
 def test_no_secret_can_be_read_outside_its_file(waybill: Waybill) -> None:

@@ -12,6 +12,7 @@ from waybill.compose.giving import USERS_OF, ensure_secrets, given
 from waybill.compose.layout import GIVEN, SERVICES, Layout, inside
 from waybill.local import postgres, shop
 from waybill.local.layout import Options
+from waybill.local.programs import FIRST
 from waybill.local.registry import settings as registry_settings
 
 ROOT = Path(__file__).parents[4]
@@ -111,6 +112,8 @@ def test_checkout_takes_as_many_orders_ahead_as_locally() -> None:
 def test_whom_customers_wait_for_has_the_cpu_first_as_locally() -> None:
     running = {name: about.get("cpu_shares", 1024) for name, about in CORE.items() if name not in STEPS}
     assert {name for name, shares in running.items() if shares == 1024} == {"checkout", "postgres"}
+    local = {service: shop.program(inside(Path("/home")), service, "1", 8000).niceness for service in SERVICES}
+    assert {service for service, niceness in local.items() if niceness == FIRST} == {"checkout"}
     assert {shares for shares in running.values() if shares < 1024} == {PROJECT["x-behind"]}
 
 

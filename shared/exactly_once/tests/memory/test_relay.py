@@ -196,23 +196,21 @@ async def test_a_dear_batch_is_followed_by_a_rest(scene: Scene) -> None:
 
 async def test_a_batch_of_few_rows_is_followed_by_a_shorter_rest(scene: Scene) -> None:
     scene.cluster.cost_s = 0.04
-    async with relaying(scene) as worker:
-        for number in range(6):
-            await request(scene, number)
-            worker.wake()
-            await until_done(scene)
-    gaps = [after.began - before.ended for before, after in pairwise(scene.cluster.published[-5:])]
-    assert min(gaps) < pace.REST_PER_COST * 0.04 / 2
+    assert min(await gaps_of_single_rows(scene)) < pace.REST_PER_COST * 0.04 / 2
 
 
 async def test_a_cheap_batch_is_followed_by_hardly_a_rest(scene: Scene) -> None:
+    assert min(await gaps_of_single_rows(scene)) < pace.LONGEST_REST_S / 2
+
+
+async def gaps_of_single_rows(scene: Scene) -> list[float]:
+    """Publish six rows, one at a time, and return the seconds between the last five."""
     async with relaying(scene) as worker:
         for number in range(6):
             await request(scene, number)
             worker.wake()
             await until_done(scene)
-    gaps = [after.began - before.ended for before, after in pairwise(scene.cluster.published[-5:])]
-    assert min(gaps) < pace.LONGEST_REST_S / 2
+    return [after.began - before.ended for before, after in pairwise(scene.cluster.published[-5:])]
 
 
 @pytest.mark.usefixtures("sleeps_for_ever")
