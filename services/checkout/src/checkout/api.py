@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Mapping
 from contextlib import suppress
+from hashlib import sha256
 from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID, uuid4
@@ -15,9 +16,9 @@ from chassis.fields import PRINTABLE, Sku, WholeNumber
 from chassis.limiting import CountedCustomer
 from chassis.problem_types import ASKING, CHANGING, refusals
 from chassis.problems import Problem, unavailable
-from chassis.publishing import Publication, ThePublisher
+from chassis.publishing import Publication, ThePublisher, publisher_of
 from checkout import store
-from checkout.domain import MixedCurrenciesError, TotalTooLargeError, UnknownSkusError, body_digest, priced, total_of
+from checkout.domain import MixedCurrenciesError, TotalTooLargeError, UnknownSkusError, priced, total_of
 from checkout.prices import RememberedPrices
 from checkout.problem_types import OWN
 from checkout.reads import OrderAnswer, answered, not_found
@@ -46,6 +47,11 @@ class OrderRequest(BaseModel, extra="forbid"):
     payment_token: str = Field(max_length=200, pattern=PRINTABLE)
 
 
+def body_digest(asked: OrderRequest) -> bytes:
+    """Return a digest that is equal for requests that mean the same, however their JSON is written."""
+    return sha256(asked.model_dump_json().encode()).digest()
+
+
 class CancellationAnswer(BaseModel):
     """A cancellation that was accepted; fulfillment decides it, and the order's status tells how."""
 
@@ -71,13 +77,13 @@ CANCELLING = refusals(*ASKING, "order-not-found", "order-ended", "in-flight", "t
 
 @router.post("", status_code=HTTPStatus.ACCEPTED, response_model=OrderAnswer, responses=PLACING)
 async def place_order(
-    request: Request, asked: OrderRequest, customer: CountedCustomer, publisher: ThePublisher, idempotency_key: Key
+    request: Request, asked: OrderRequest, customer: CountedCustomer, idempotency_key: Key
 ) -> Response:
     """Accept an order: once a key, however often it is sent."""
-    claim = store.Claim(customer.subject, idempotency_key, body_digest(asked.model_dump()), uuid4())
+    claim = store.Claim(customer.subject, idempotency_key, body_digest(asked), uuid4())
     headers = dict[str, str]()
-    prices: RememberedPrices = request.app.state.prices  # no dependency: each costs a request some µs
-    async with publisher.statements() as publication:
+    prices: RememberedPrices = request.app.state.prices  # no dependency, nor is the publisher: each costs some 20 µs
+    async with publisher_of(request).statements() as publication:
         answer = await _placed(publication, prices, asked, claim)
         if answer is None:
             answer = await _repeated(publication.connection, claim)

@@ -1,12 +1,9 @@
 """Checkout's decisions: what an order costs, which status follows which, and when a cancellation is too late."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from hashlib import sha256
-from typing import Any
 
 from contracts import Money, OrderLine, OrderStatus
 from contracts.money import MAX_MINOR
@@ -117,8 +114,3 @@ def total_of(lines: Iterable[OrderLine]) -> Money:
     if amount > MAX_MINOR:
         raise TotalTooLargeError("no order can cost that much")
     return Money(amount_minor=amount, currency=currencies.pop())
-
-
-def body_digest(body: Mapping[str, Any]) -> bytes:
-    """Return a digest that is equal for requests that mean the same."""
-    return sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).digest()

@@ -10,7 +10,7 @@ import pytest
 from services.checkout.tests.integration.ready import Opened, until_ready
 from services.checkout.tests.integration.wire import Wire, wire_to
 
-from chassis.database import LONGEST_S
+from chassis.loans import LONGEST_S
 from waybill.stack import Stack
 
 pytestmark = pytest.mark.integration

@@ -10,7 +10,6 @@ from checkout.domain import (
     Progress,
     TotalTooLargeError,
     UnknownSkusError,
-    body_digest,
     follows,
     priced,
     total_of,
@@ -86,26 +85,6 @@ def test_every_status_has_a_rank_and_no_end_follows_another() -> None:
     assert set(RANKS) == set(OrderStatus)
     ends = set(OrderStatus) - {OrderStatus.PLACED, OrderStatus.RESERVED, OrderStatus.PAID}
     assert not any(follows(new, old) for new in ends for old in ends)
-
-
-def test_the_digest_tells_bodies_apart_and_not_their_spelling() -> None:
-    assert body_digest({"a": 1, "b": [2]}) == body_digest({"b": [2], "a": 1})
-    assert body_digest({"a": 1}) != body_digest({"a": 2})
-
-
-@pytest.mark.parametrize("status", sorted(set(OrderStatus) - ENDS))
-def test_an_order_under_way_can_be_cancelled_and_asking_again_changes_nothing(status: OrderStatus) -> None:
-    progress = Progress(status)
-    assert progress.ask()
-    assert progress.ask()
-    assert progress == Progress(status, Cancellation.ASKED)
-
-
-@pytest.mark.parametrize("end", sorted(ENDS))
-def test_an_order_that_has_ended_can_not_be_cancelled(end: OrderStatus) -> None:
-    progress = Progress(end)
-    assert not progress.ask()
-    assert progress == Progress(end)
 
 
 def test_an_order_goes_on_while_its_cancellation_is_unanswered_but_does_not_end() -> None:

@@ -24,6 +24,11 @@ class AtHand:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")  # no BEGIN or COMMIT to wait for
         self._idle: list[AsyncConnection] = []
 
+    @property
+    def has_one(self) -> bool:
+        """Tell whether `connect` would return at once."""
+        return bool(self._idle) and not driver_of(self._idle[-1]).is_closed()
+
     async def connect(self) -> AsyncConnection:
         """Return a connection that is open, as far as the driver knows."""
         while self._idle:

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from chassis import problems
 from chassis.database import Database
 from chassis.limiting import Backlog
-from chassis.tracing import request_span
+from chassis.tracing import is_recorded, request_span
 
 REQUESTS = Counter("waybill_http_requests_total", "Requests, by what was answered", ["method", "route", "status"])
 SECONDS = Histogram(
@@ -43,12 +43,13 @@ class Edge:
         self._app = app
         self._most_bytes = most_bytes
         self._queues = queues
+        self._is_recorded = is_recorded()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request through."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        with request_span(scope):
+        with request_span(scope, recorded=self._is_recorded):
             measured = _Measured(scope, send)
             refusal = self._refusal(scope) or await self._too_long(scope)
             if refusal is not None:

@@ -1,8 +1,8 @@
 """What a request changes and what it tells of it, committed together: a connection, and the events beside it."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Annotated, Any, Self
 
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,57 +14,73 @@ from chassis.tracing import current_traceparent
 from exactly_once import Event, Outbox, Relay
 
 
-class Publication:
+class Publication(AbstractAsyncContextManager["Publication"]):
     """A database transaction that may publish: what is told in it is published after its commit, and only then."""
 
-    def __init__(self, connection: AsyncConnection, outbox: Outbox) -> None:
-        self.connection = connection
-        self._outbox = outbox
+    connection: AsyncConnection  # while it is open
 
-    def told(self, *events: Event, correlation_id: str) -> dict[str, Any]:
+    def __init__(self, publisher: "Publisher", lent: AbstractAsyncContextManager[AsyncConnection]) -> None:
+        self._publisher, self._lent = publisher, lent
+
+    async def __aenter__(self) -> Self:
+        await self._publisher.check()
+        self.connection = await self._lent.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._lent.__aexit__(kind, error, traceback)
+        if error is None:
+            self._publisher.relay.wake()
+
+    def told(self, event: Event, *, correlation_id: str) -> dict[str, Any]:
         """Return the parameters of an `exactly_once.outbox.insertion`, for a statement that does more than to tell."""
-        return self._outbox.columns(events, correlation_id=correlation_id, traceparent=current_traceparent())
+        outbox = self._publisher.outbox
+        return outbox.row(event, correlation_id=correlation_id, traceparent=current_traceparent())
 
     async def tell(self, *events: Event, correlation_id: str) -> None:
         """Publish events with this transaction; `correlation_id` names the journey they belong to."""
-        traceparent = current_traceparent()
-        await self._outbox.put(self.connection, events, correlation_id=correlation_id, traceparent=traceparent)
+        outbox, traceparent = self._publisher.outbox, current_traceparent()
+        await outbox.put(self.connection, events, correlation_id=correlation_id, traceparent=traceparent)
 
 
 class Publisher:
     """Opens publications, and wakes the relay behind their commits."""
 
     def __init__(self, database: Database, outbox: Outbox, relay: Relay, backlog: Backlog) -> None:
-        self._database, self._outbox, self._relay, self._backlog = database, outbox, relay, backlog
+        self.outbox, self.relay = outbox, relay
+        self._database, self._backlog = database, backlog
 
-    @asynccontextmanager
-    async def publication(self) -> AsyncIterator[Publication]:
-        """Yield a publication; it is committed behind the block and rolled back when the block raises.
-
-        Problem 503: too much waits to be published already.
-        """
+    async def check(self) -> None:
+        """Problem 503: too much waits to be published already."""
         await self._backlog.check(self._database)
-        async with self._database.transaction() as connection:
-            yield Publication(connection, self._outbox)
-        self._relay.wake()
 
-    @asynccontextmanager
-    async def statements(self) -> AsyncIterator[Publication]:
-        """Yield a publication of which each statement is a transaction, for those that change and tell in one.
+    def publication(self) -> Publication:
+        """Return a publication; it is committed behind its block, and rolled back when the block raises.
 
-        Problem 503: as for `publication`.
+        Problem 503: as for `check`.
         """
-        await self._backlog.check(self._database)
-        async with self._database.statements() as connection:
-            yield Publication(connection, self._outbox)
-        self._relay.wake()
+        return Publication(self, self._database.transaction())
+
+    def statements(self) -> Publication:
+        """Return a publication of which each statement is a transaction, for those that change and tell in one.
+
+        Problem 503: as for `check`.
+        """
+        return Publication(self, self._database.statements())
 
 
-async def _publisher(request: Request) -> Publisher:
+def publisher_of(request: Request) -> Publisher:
+    """Return the publisher of the app that is asked. Problem 503: there is none yet."""
     publisher: Publisher | None = getattr(request.app.state, "publisher", None)
     if publisher is None:
         raise problems.unavailable("the service has not started yet")
     return publisher
+
+
+async def _publisher(request: Request) -> Publisher:
+    return publisher_of(request)
 
 
 ThePublisher = Annotated[Publisher, Depends(_publisher)]

@@ -40,11 +40,16 @@ def flush() -> None:
         provider.shutdown()
 
 
-def request_span(scope: MutableMapping[str, Any]) -> AbstractContextManager[Any]:
+def is_recorded() -> bool:
+    """Tell whether this process records spans; to be asked once, since OpenTelemetry looks into the environment."""
+    return isinstance(trace.get_tracer_provider(), TracerProvider)
+
+
+def request_span(scope: MutableMapping[str, Any], *, recorded: bool) -> AbstractContextManager[Any]:
     """Continue the caller's trace, or begin one, for as long as a request takes."""
     carrier = {key.decode(): value.decode("latin-1") for key, value in scope["headers"] if key in PROPAGATED}
     called = _w3c.extract(carrier) if carrier else Context()
-    if isinstance(trace.get_tracer_provider(), TracerProvider):
+    if recorded:
         return _tracer.start_as_current_span(f"{scope['method']} request", called, SpanKind.SERVER)
     is_begun = bool(carrier) and trace.get_current_span(called).get_span_context().is_valid
     return _Within(called if is_begun else _unrecorded())

@@ -30,6 +30,11 @@ class Turns:
         expected_s, stalled_s = self.waiting * self._each_s, time.monotonic() - self._served_at
         return self.waiting >= A_FEW and (expected_s > QUEUE_S or stalled_s > STALL_S)
 
+    @property
+    def are_free(self) -> bool:
+        """Tell whether a turn could be taken at once."""
+        return not self._free.locked()
+
     async def take(self) -> None:
         """Wait for a turn; whoever takes one gives it back."""
         if not self.waiting:

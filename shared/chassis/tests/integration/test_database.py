@@ -4,11 +4,12 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
+import asyncpg
 import psutil
 import pytest
 from asyncpg import PostgresError
@@ -21,8 +22,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis import ServiceSettings, health, turns
 from chassis.at_hand import AtHand, driver_of
-from chassis.database import LONGEST_S, WAIT_S, Connect, Database
+from chassis.database import Database
 from chassis.limiting import Backlog
+from chassis.loans import LONGEST_S, WAIT_S
 from chassis.statement import Statement
 from chassis.turns import STALL_S, Turns
 from exactly_once.transactions import AWAY, is_bug
@@ -33,20 +35,26 @@ SLACK_S = 1.0  # of a machine that has much to do
 ENDS_IN_503 = (*AWAY, DBAPIError, PostgresError)
 
 
+class CountedTurns(Turns):
+    taken = 0
+
+    async def take(self) -> None:
+        await super().take()
+        self.taken += 1
+
+    def give_back(self) -> None:
+        self.taken -= 1
+        super().give_back()
+
+
 class Shop(Database):
     """A database, and how it is asked: by the driver alone, or through SQLAlchemy."""
 
     by_driver: bool
-    lent = 0
 
-    async def _connected(self, connect: Connect) -> AsyncConnection:
-        connection = await super()._connected(connect)
-        self.lent += 1
-        return connection
-
-    async def _end_turn(self, given_back: Awaitable[None], cut: asyncio.TimerHandle) -> None:
-        self.lent -= 1
-        await super()._end_turn(given_back, cut)
+    def __init__(self, settings: ServiceSettings) -> None:
+        super().__init__(settings)
+        self._turns = self.turns = CountedTurns(POOL)
 
 
 @pytest.fixture(params=[False, True], ids=["SQLAlchemy", "the driver"])
@@ -83,7 +91,7 @@ async def all_lent(shop: Shop, statement: str) -> list[asyncio.Task[int]]:
     """Open every connection, and return the tasks in which each is busy with a statement."""
     await asyncio.gather(*(ask(shop, "SELECT 1 FROM pg_sleep(0.05)") for _ in range(POOL)))
     holding = [asyncio.create_task(ask(shop, statement)) for _ in range(POOL)]
-    while shop.lent < POOL:  # noqa: ASYNC110  # it sets no event
+    while shop.turns.taken < POOL:  # noqa: ASYNC110  # it sets no event
         await asyncio.sleep(0.001)
     return holding
 
@@ -174,6 +182,19 @@ async def test_what_is_closed_or_in_a_transaction_as_it_comes_back_is_not_lent_a
         assert not driver_of(connection).is_in_transaction()
         assert await Statement("SELECT 7").rows(connection, {})
     assert await every_connection_is_there(shop)
+
+
+async def test_who_finds_a_closed_connection_at_hand_waits_no_longer_for_a_new_one(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(*_: object, **__: object) -> None:
+        await asyncio.sleep(WAIT_S + 2 * SLACK_S)
+
+    async with shop.statements() as connection:
+        driver = driver_of(connection)
+    driver.terminate()
+    monkeypatch.setattr(asyncpg, "connect", hang)
+    assert await refused_after(shop) < WAIT_S + SLACK_S
 
 
 async def test_a_statement_that_takes_too_long_is_cut_and_its_neighbours_are_not(shop: Shop) -> None:

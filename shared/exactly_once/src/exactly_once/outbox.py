@@ -12,20 +12,23 @@ from exactly_once.envelope import Provenance, pack_headers
 from exactly_once.event import Event
 
 
-def insertion(condition: str = "true") -> str:
-    """Return the SQL that puts events where a condition holds; `Outbox.columns` gives its parameters.
+def insertion(condition: str) -> str:
+    """Return the SQL that puts an event where a condition holds; `Outbox.row` gives its parameters.
 
-    It may be a part of a statement that changes what the events tell of: then both are one round trip.
+    It is a part of a statement that changes what the event tells of: both are one round trip.
     """
     return f"""
+INSERT INTO outbox (out_topic, key, value, headers)
+SELECT CAST(:out_topic AS text), CAST(:out_key AS bytea), CAST(:out_value AS bytea), CAST(:out_headers AS bytea)
+WHERE {condition}"""  # the condition is a caller's constant
+
+
+_PUT = text("""
 INSERT INTO outbox (out_topic, key, value, headers)
 SELECT o.out_topic, o.key, o.value, o.headers
 FROM unnest(CAST(:topics AS text[]), CAST(:keys AS bytea[]), CAST(:values AS bytea[]), CAST(:headers AS bytea[]))
     WITH ORDINALITY AS o(out_topic, key, value, headers, place)
-WHERE {condition} ORDER BY o.place"""  # noqa: S608  # the condition is a caller's constant
-
-
-_PUT = text(insertion())
+ORDER BY o.place""")
 _EXCEEDS = text("SELECT EXISTS (SELECT FROM outbox OFFSET :most LIMIT 1)")
 
 
@@ -42,28 +45,34 @@ class Outbox:
 
         `correlation_id` names the journey: the order id. The caller wakes the relay after its commit.
         """
-        columns = self.columns(events, correlation_id=correlation_id, traceparent=traceparent)
-        await connection.execute(_PUT, columns)
+        await self.put_as(connection, [(event, _as_new(correlation_id, traceparent)) for event in events])
 
     async def put_as(self, connection: AsyncConnection, told: Sequence[tuple[Event, Provenance]]) -> None:
         """Insert events whose ids the caller chose, as `put` does: one that is put again is processed once."""
-        await connection.execute(_PUT, self._columns(told))
-
-    def columns(self, events: Sequence[Event], *, correlation_id: str, traceparent: str = "") -> dict[str, Any]:
-        """Return the parameters of an `insertion` of these events, in order."""
-        ids = [str(uuid.uuid4()) for _ in events]
-        provenances = [Provenance(event_id, correlation_id, event_id, traceparent) for event_id in ids]
-        return self._columns(list(zip(events, provenances, strict=True)))
-
-    def _columns(self, told: Sequence[tuple[Event, Provenance]]) -> dict[str, Any]:
         encoded = [self._codec.encode(event, provenance) for event, provenance in told]
-        return {
+        columns = {
             "topics": [each.topic for each in encoded],
             "keys": [each.key for each in encoded],
             "values": [each.value for each in encoded],
             "headers": [pack_headers(each.headers) for each in encoded],
         }
+        await connection.execute(_PUT, columns)
+
+    def row(self, event: Event, *, correlation_id: str, traceparent: str = "") -> dict[str, Any]:
+        """Return the parameters of an `insertion` of this event: no lists, which the driver looks at each item of."""
+        encoded = self._codec.encode(event, _as_new(correlation_id, traceparent))
+        return {
+            "out_topic": encoded.topic,
+            "out_key": encoded.key,
+            "out_value": encoded.value,
+            "out_headers": pack_headers(encoded.headers),
+        }
 
     async def exceeds(self, connection: AsyncConnection, most: int) -> bool:
         """Tell whether more than `most` events wait to be published."""
         return bool((await connection.execute(_EXCEEDS, {"most": most})).scalar_one())
+
+
+def _as_new(correlation_id: str, traceparent: str) -> Provenance:
+    event_id = str(uuid.uuid4())
+    return Provenance(event_id, correlation_id, event_id, traceparent)
