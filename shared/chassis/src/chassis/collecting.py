@@ -2,7 +2,7 @@
 
 import gc
 
-YOUNG_OBJECTS = 20_000  # a batch makes tens of thousands: at Python's 700 it is walked again and again while it lives
+YOUNG_OBJECTS = 100_000  # a batch makes tens of thousands: at Python's 700 it is walked again and again while it lives
 
 
 def settle() -> None:

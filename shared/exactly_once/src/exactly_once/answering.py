@@ -37,6 +37,8 @@ class Answering:
         working_set = () if handler.working_set is None else (sets[handler.working_set],)
         outcome = (entry.outcome,) if handler.takes_outcome else ()
         emitted: Emitted = handler.function(event, *working_set, *outcome)
+        if type(emitted) in handler.emits:  # one event, as most return: `isinstance` asks a model's metaclass
+            return [emitted]  # type: ignore[list-item]  # it is one of them
         events = [emitted] if isinstance(emitted, Event) else list(emitted or ())
         if undeclared := [type(each) for each in events if type(each) not in handler.emits]:
             raise TypeError(f"{handler.function.__name__} returned {undeclared}, which its signature does not name")

@@ -2,7 +2,9 @@
 
 import datetime as dt
 import json
+import time
 import uuid
+from functools import lru_cache
 from hashlib import sha1, sha256
 from json.encoder import encode_basestring_ascii as quoted
 from typing import NamedTuple
@@ -48,7 +50,6 @@ REDRIVE_EVENT_ID = "redrive_event_id"
 REDRIVE_ATTEMPT = "redrive_attempt"
 REDRIVE_HEADERS = (REDRIVE_GROUP, REDRIVE_EVENT_ID, REDRIVE_ATTEMPT)
 
-_FIXED: Headers = (("ce_specversion", b"1.0"), ("content-type", b"application/avro"))
 _OUTPUT_IDS = uuid.UUID("5d2c9a37-6b1e-5f0c-9d84-3a0e6c1b7f42").bytes
 _VARIANT = "89ab"  # two bits of this digit of a UUID are not drawn
 
@@ -62,20 +63,32 @@ class Provenance(NamedTuple):
     traceparent: str = ""
 
 
-def headers_of(event_type: str, source: str, provenance: Provenance) -> Headers:
-    """Return the CloudEvents headers of an event that happens now."""
-    now = dt.datetime.now(dt.UTC).isoformat()
-    optional = ((TRACEPARENT, provenance.traceparent.encode()),) if provenance.traceparent else ()
+def common_headers(event_type: str, source: str) -> Headers:
+    """Return the CloudEvents headers that all events of a type from one source have in common."""
     return (
-        *_FIXED,
-        (ID, provenance.event_id.encode()),
+        ("ce_specversion", b"1.0"),
+        ("content-type", b"application/avro"),
         (TYPE, event_type.encode()),
         (SOURCE, source.encode()),
-        (TIME, now.encode()),
+    )
+
+
+def headers_of(common: Headers, provenance: Provenance) -> Headers:
+    """Return the CloudEvents headers of an event that happens now, to the millisecond."""
+    optional = ((TRACEPARENT, provenance.traceparent.encode()),) if provenance.traceparent else ()
+    return (
+        *common,
+        (ID, provenance.event_id.encode()),
+        (TIME, _instant(time.time_ns() // 1_000_000)),
         (CORRELATION_ID, provenance.correlation_id.encode()),
         (CAUSATION_ID, provenance.causation_id.encode()),
         *optional,
     )
+
+
+@lru_cache(1)  # a batch's events happen within few milliseconds, and to write one takes longer than all the rest
+def _instant(ms: int) -> bytes:
+    return dt.datetime.fromtimestamp(ms / 1000, dt.UTC).isoformat(timespec="milliseconds").encode()
 
 
 def text_header(headers: Headers, name: str) -> str:

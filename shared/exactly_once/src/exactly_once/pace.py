@@ -19,16 +19,25 @@ FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 5.0
 MOST_DOUBLINGS = 16  # 2.0**1024 overflows: an hour of failures would end the worker
 ATTEMPTS_AT_A_BUG = 3
-AT_A_STRETCH = 10  # records, half a millisecond: requests that this process serves wait no longer for its batches
+STRETCH_S = 0.0005  # requests that this process serves wait no longer for its batches
+AT_FIRST, AT_MOST = (
+    10,
+    50,
+)  # records at a stretch: before anything is known of how long they take, and where they are quick
 T = TypeVar("T")
 
 
 async def stretches(steps: Iterable[T]) -> AsyncIterator[list[T]]:
-    """Yield a few at a time of what takes a moment each; who else has something to do in this loop comes in between."""
-    rest = iter(steps)
-    while few := list(islice(rest, AT_A_STRETCH)):
+    """Yield a few at a time of what takes a moment each; who else has something to do in this loop comes in between.
+
+    As many as the last few let expect to take STRETCH_S.
+    """
+    rest, most = iter(steps), AT_FIRST
+    while few := list(islice(rest, most)):
+        began = time.perf_counter()
         yield few
-        if len(few) == AT_A_STRETCH:
+        if len(few) == most:
+            most = max(1, min(AT_MOST, int(most * STRETCH_S / (time.perf_counter() - began))))
             await asyncio.sleep(0)
 
 

@@ -51,6 +51,8 @@ def redriven(key: bytes | None, value: bytes | None, headers: Headers) -> Redriv
 
 def redrive_of(headers: Headers) -> Redrive | None:
     """Return which dead letter a record repeats, None for a record that came by itself."""
+    if not headers or headers[-1][0] != REDRIVE_ATTEMPT:  # nearly every record
+        return None
     told = headers[-len(REDRIVE_HEADERS) :]
     if tuple([name for name, _ in told]) != REDRIVE_HEADERS:
         return None

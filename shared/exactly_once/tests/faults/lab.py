@@ -126,7 +126,7 @@ def _small_steps() -> None:
     reading.AT_A_TIME = 2
     relay.MOST_ROWS = 8
     doorbell.ASK_EVERY_S = 0.2
-    pace.LONGEST_REST_S, pace.AT_A_STRETCH = 0.05, 1
+    pace.LONGEST_REST_S, pace.STRETCH_S, pace.AT_FIRST = 0.05, 0.0, 1
 
 
 def _child(plan: Plan) -> None:

@@ -9,15 +9,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from exactly_once import Processor, pace
 from exactly_once.testing import MemoryBroker, TestKit
 
-RECORDS = 100
+RECORDS = 100  # the first ten, then one at a time, or fifty
+LONG_S = 1_000.0
 
 
-@pytest.mark.parametrize(("at_a_stretch", "stretches"), [(10, 10), (RECORDS, 1)])
+@pytest.mark.parametrize(("stretch_s", "stretches"), [(0.0, 91), (LONG_S, 3)], ids=["one by one", "as many as may be"])
 async def test_a_batch_lets_others_go_first_now_and_then(
-    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, at_a_stretch: int, stretches: int
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, stretch_s: float, stretches: int
 ) -> None:
-    monkeypatch.setattr(pace, "AT_A_STRETCH", at_a_stretch)
-    processor, turns, seen = Processor(f"neighbours{at_a_stretch}"), 0, list[int]()
+    monkeypatch.setattr(pace, "STRETCH_S", stretch_s)
+    processor, turns, seen = Processor(f"neighbours{stretches}"), 0, list[int]()
 
     @processor.handles(ParcelWeighed)
     def price(parcel: ParcelWeighed, nothing: Nothing) -> PostagePriced:
@@ -34,7 +35,7 @@ async def test_a_batch_lets_others_go_first_now_and_then(
         await kit.settled()
         neighbour = asyncio.create_task(take_turns())
         for number in range(RECORDS):
-            kit.put(ParcelWeighed(parcel_id=f"p{number}", grams=1), f"{at_a_stretch}-{number}")
+            kit.put(ParcelWeighed(parcel_id=f"p{number}", grams=1), f"{stretches}-{number}")
         assert len(await kit.settled()) == RECORDS
         neighbour.cancel()
     assert len(set(seen)) == stretches

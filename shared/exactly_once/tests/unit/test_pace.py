@@ -110,7 +110,7 @@ async def test_a_backoff_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert time.monotonic() - started >= 0.05
 
 
-@pytest.mark.parametrize("steps", [0, 1, pace.AT_A_STRETCH, 2 * pace.AT_A_STRETCH + 1])
+@pytest.mark.parametrize("steps", [0, 1, pace.AT_FIRST, 200])
 async def test_what_comes_in_stretches_is_whole_and_others_have_their_turns(steps: int) -> None:
     turns = 0
 
@@ -124,5 +124,18 @@ async def test_what_comes_in_stretches_is_whole_and_others_have_their_turns(step
     came = [few async for few in stretches(range(steps))]
     task.cancel()
     assert [each for few in came for each in few] == list(range(steps))
-    assert {len(few) for few in came[:-1]} <= {pace.AT_A_STRETCH}
-    assert turns == steps // pace.AT_A_STRETCH
+    assert turns >= len(came[:-1])
+
+
+@pytest.mark.parametrize(("each_s", "most"), [(0.0, pace.AT_MOST), (0.00009, 5), (0.01, 1)])
+async def test_as_many_come_at_a_stretch_as_half_a_millisecond_is_enough_for(
+    monkeypatch: pytest.MonkeyPatch, each_s: float, most: int
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    came = list[int]()
+    async for few in stretches(range(200)):
+        came.append(len(few))
+        now += 1e-9 + each_s * len(few)
+    assert came[0] == pace.AT_FIRST
+    assert set(came[1:-1]) == {most}

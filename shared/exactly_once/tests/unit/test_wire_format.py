@@ -1,5 +1,6 @@
 """What is stored and what is on the wire, byte for byte: an older process, or a later one, must find the same."""
 
+import datetime as dt
 import io
 import json
 import uuid
@@ -57,17 +58,18 @@ def test_headers_are_packed_as_the_json_module_writes_them(headers: Headers) -> 
 
 async def test_an_event_has_these_bytes_and_headers() -> None:
     event = CupPainted(cup=CUP, prices=[Price(minor=-1), Price(minor=300)], note="ö")
+    before = dt.datetime.now(dt.UTC) - dt.timedelta(milliseconds=1)
     encoded = (await codec()).encode(event, Provenance("id-2", "journey-ö", "id-1", "00-ab-cd-01"))
     fields = b"\x48" + str(CUP).encode() + b"\x04\x01\xd8\x04\x00" + b"\x02\x04\xc3\xb6"
     assert encoded[:3] == ("cups", str(CUP).encode(), b"\x00\x00\x00\x00\x01" + fields)
     at = dict(encoded.headers)["ce_time"] or b""
-    assert at.endswith(b"+00:00")
+    assert before < dt.datetime.fromisoformat(at.decode()) <= dt.datetime.now(dt.UTC)
     assert encoded.headers == (
         ("ce_specversion", b"1.0"),
         ("content-type", b"application/avro"),
-        ("ce_id", b"id-2"),
         ("ce_type", b"CupPainted"),
         ("ce_source", b"/pottery"),
+        ("ce_id", b"id-2"),
         ("ce_time", at),
         ("ce_correlationid", "journey-ö".encode()),
         ("ce_causationid", b"id-1"),
