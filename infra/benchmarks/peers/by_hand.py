@@ -6,6 +6,7 @@ letters, no recovery, and no memory of event ids.
 """
 
 import asyncio
+import gc
 import time
 from collections.abc import Iterable
 from functools import partial

@@ -36,8 +36,8 @@ Key = Annotated[
 class LineRequest(BaseModel, extra="forbid"):
     """So many of a product."""
 
-    sku: Sku
     quantity: WholeNumber = Field(ge=1, le=1_000)
+    sku: Sku
 
 
 class OrderRequest(BaseModel, extra="forbid"):
@@ -48,8 +48,11 @@ class OrderRequest(BaseModel, extra="forbid"):
 
 
 def body_digest(asked: OrderRequest) -> bytes:
-    """Return a digest that is equal for requests that mean the same, however their JSON is written."""
-    return sha256(asked.model_dump_json().encode()).digest()
+    """Return a digest that is equal for requests that mean the same, however their JSON is written.
+
+    It outlives this process: fields are declared, and so written, in the order of their names, as older versions did.
+    """
+    return sha256(asked.model_dump_json(ensure_ascii=True).encode()).digest()
 
 
 class CancellationAnswer(BaseModel):

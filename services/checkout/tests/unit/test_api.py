@@ -1,4 +1,13 @@
+import json
+from hashlib import sha256
+
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
 from checkout.api import OrderRequest, body_digest
+
+LINES = st.lists(st.fixed_dictionaries({"sku": st.text(), "quantity": st.integers(1, 1_000)}), min_size=1)
 
 
 def digest(text: str) -> bytes:
@@ -9,3 +18,13 @@ def test_the_digest_tells_requests_apart_and_not_their_spelling() -> None:
     told = digest('{"payment_token": "tok_ok", "lines": [{"sku": "cup", "quantity": 2}]}')
     assert digest('{"lines":[{"quantity":2,"sku":"\\u0063up"}],"payment_token":"tok_ok"}') == told
     assert digest('{"payment_token": "tok_ok", "lines": [{"sku": "cup", "quantity": 3}]}') != told
+
+
+@given(LINES, st.text())
+def test_a_request_that_an_older_version_answered_has_the_same_digest(lines: list[object], token: str) -> None:
+    body = {"lines": lines, "payment_token": token}
+    try:
+        asked = OrderRequest.model_validate(body)
+    except ValidationError:
+        return
+    assert body_digest(asked) == sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).digest()

@@ -87,6 +87,21 @@ def test_every_status_has_a_rank_and_no_end_follows_another() -> None:
     assert not any(follows(new, old) for new in ends for old in ends)
 
 
+@pytest.mark.parametrize("status", sorted(set(OrderStatus) - ENDS))
+def test_an_order_under_way_can_be_cancelled_and_asking_again_changes_nothing(status: OrderStatus) -> None:
+    progress = Progress(status)
+    assert progress.ask()
+    assert progress.ask()
+    assert progress == Progress(status, Cancellation.ASKED)
+
+
+@pytest.mark.parametrize("end", sorted(ENDS))
+def test_an_order_that_has_ended_can_not_be_cancelled(end: OrderStatus) -> None:
+    progress = Progress(end)
+    assert not progress.ask()
+    assert progress == Progress(end)
+
+
 def test_an_order_goes_on_while_its_cancellation_is_unanswered_but_does_not_end() -> None:
     progress = Progress(OrderStatus.PLACED, Cancellation.ASKED)
     assert progress.learn(OrderStatus.RESERVED)

@@ -29,9 +29,7 @@ class Database:
 
     def __init__(self, settings: ServiceSettings) -> None:
         """Prepare a pool of as many connections as the settings say; none is opened yet."""
-        self.engine = _pool(
-            settings, settings.postgres_pool, WAIT_S, LOCK_PATIENCE_S, statement_s=None
-        )  # a loan ends before
+        self.engine = _pool(settings, settings.postgres_pool, WAIT_S, LOCK_PATIENCE_S)
         self._at_hand = AtHand(self.engine)
         self._from_pool = _FromPool(self.engine, self._at_hand)
         self._turns = Turns(settings.postgres_pool)  # in the pool's own queue the last may overtake the first
@@ -79,12 +77,10 @@ class _FromPool:
 
 def workers_pool(settings: ServiceSettings, connections: int) -> AsyncEngine:
     """Return connections for the loop and the relay: their transactions are larger, and nobody waits for an answer."""
-    return _pool(settings, connections, WORKERS_PATIENCE_S, WORKERS_LOCK_PATIENCE_S, statement_s=WORKERS_PATIENCE_S)
+    return _pool(settings, connections, WORKERS_PATIENCE_S, WORKERS_LOCK_PATIENCE_S)
 
 
-def _pool(
-    settings: ServiceSettings, connections: int, wait_s: float, lock_patience_s: float, *, statement_s: float | None
-) -> AsyncEngine:
+def _pool(settings: ServiceSettings, connections: int, wait_s: float, lock_patience_s: float) -> AsyncEngine:
     engine = create_async_engine(
         settings.postgres_url(),
         pool_size=connections,
@@ -94,7 +90,7 @@ def _pool(
         hide_parameters=True,  # an error's text ends in logs and dead letters, where nobody's data belongs
         connect_args={
             "timeout": WORKERS_PATIENCE_S,
-            "command_timeout": statement_s,
+            "command_timeout": WORKERS_PATIENCE_S,
             "server_settings": {
                 "application_name": f"{settings.service}-{settings.instance}",
                 "lock_timeout": f"{lock_patience_s * 1000:.0f}ms",

@@ -31,7 +31,7 @@ class Lender(Protocol):
 
 
 class Loan(AbstractAsyncContextManager[AsyncConnection]):
-    """A connection for as long as a block takes, at most for LONGEST_S. PoolTimeoutError: it would come too late.
+    """A connection, lent once: while a block takes, at most for LONGEST_S. PoolTimeoutError: it would come too late.
 
     A class, and no clock where nothing is waited for: else lending would cost a request more than its statement does.
     """

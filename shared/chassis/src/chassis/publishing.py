@@ -79,7 +79,7 @@ def publisher_of(request: Request) -> Publisher:
     return publisher
 
 
-async def _publisher(request: Request) -> Publisher:
+async def _publisher(request: Request) -> Publisher:  # or FastAPI would ask a thread
     return publisher_of(request)
 
 

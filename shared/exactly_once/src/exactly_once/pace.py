@@ -19,11 +19,10 @@ FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 5.0
 MOST_DOUBLINGS = 16  # 2.0**1024 overflows: an hour of failures would end the worker
 ATTEMPTS_AT_A_BUG = 3
-STRETCH_S = 0.0005  # requests that this process serves wait no longer for its batches
-AT_FIRST, AT_MOST = (
-    10,
-    50,
-)  # records at a stretch: before anything is known of how long they take, and where they are quick
+STRETCH_S = 0.0005  # requests that this process serves usually wait no longer for its batches
+AT_FIRST = 10  # records at a stretch, before anything is known of how long they take
+AT_MOST = 25  # even if those before were quick: the next ones may not be
+SHORTEST_S = 1e-9
 T = TypeVar("T")
 
 
@@ -37,7 +36,8 @@ async def stretches(steps: Iterable[T]) -> AsyncIterator[list[T]]:
         began = time.perf_counter()
         yield few
         if len(few) == most:
-            most = max(1, min(AT_MOST, int(most * STRETCH_S / (time.perf_counter() - began))))
+            took_s = max(time.perf_counter() - began, SHORTEST_S)
+            most = max(1, min(AT_MOST, int(most * STRETCH_S / took_s)))
             await asyncio.sleep(0)
 
 
