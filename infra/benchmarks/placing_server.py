@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from sqlalchemy import text
 
 import chassis
+from chassis.collecting import settle
 from chassis.database import Database
 from chassis.limiting import Backlog
 from chassis.publishing import Publisher
@@ -93,8 +94,10 @@ def main(name: str) -> None:
     if name == "checkout":
         chassis.serve(checkout(settings), settings)
         return
+    app = bare(settings)
+    settle()
     uvicorn.run(
-        bare(settings),
+        app,
         port=settings.http_port,
         loop="uvloop",
         http="httptools",
