@@ -29,7 +29,7 @@ from inventory.sweeps import expiry
 from waybill.stack import Stack
 
 PRICE = Money(amount_minor=1999, currency="EUR")
-NOTHING_TOLD = dict[str, Any].fromkeys(("topics", "keys", "values", "headers"), ())  # no relay: the order is put
+UNREAD = {"out_topic": "orders", "out_key": b"", "out_value": b"", "out_headers": b"[]"}  # no relay: the order is put
 
 _RECEIVE = text("INSERT INTO stock (sku, received, free, held, shipped) VALUES (:sku, :units, :units, 0, 0)")
 _LIST = text("INSERT INTO products VALUES (:sku, :sku, :minor, :currency)")
@@ -104,7 +104,7 @@ class Shop:
         )
         async with transaction(self._engines["checkout"]) as connection:
             claim = store.Claim(customer_id, str(order.order_id), b"", order.order_id)
-            placing = await store.place(connection, claim, order, NOTHING_TOLD)
+            placing = await store.place(connection, claim, order, UNREAD)
         assert placing is store.Placing.DONE
         self._kits["inventory"].put(order, str(uuid4()))
         return order.order_id

@@ -4,7 +4,7 @@ from typing import Any
 
 from exactly_once import Event
 from exactly_once.codec import MAGIC, WIRE_HEADER
-from exactly_once.envelope import Headers, Provenance, common_headers, headers_of
+from exactly_once.envelope import Headers, Provenance, headers_of, shared_headers
 
 PARCELS = 5_000
 SENDER = "The Kettle Works, 12 Harbour Street, dock 4, 20457 Hamburg, Germany"
@@ -61,7 +61,7 @@ def cents(number: int) -> int:
 def headers(number: int) -> Headers:
     """Return the headers of an input, which every competitor hands on, or writes its own."""
     provenance = Provenance(f"weighed-{number}", f"journey-{number}", "scales")
-    return headers_of(common_headers("ParcelWeighed", "/bench"), provenance)
+    return headers_of(shared_headers("ParcelWeighed", "/bench"), provenance)
 
 
 def wire_header(event: type[Event]) -> bytes:

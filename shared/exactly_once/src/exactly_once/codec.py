@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from exactly_once.avro import full_name
 from exactly_once.batch import Entry, Record, Redrive, Rejection
 from exactly_once.edge import Schemas
-from exactly_once.envelope import ID, MAX_ID_LENGTH, Headers, Provenance, common_headers, headers_of, text_header
+from exactly_once.envelope import ID, MAX_ID_LENGTH, Headers, Provenance, headers_of, shared_headers, text_header
 from exactly_once.errors import RejectRecord, one_line
 from exactly_once.event import Event
 from exactly_once.redrive import redrive_of
@@ -43,7 +43,7 @@ class _Writer(NamedTuple):
     wire_header: bytes
     schema: Any
     fields_of: Callable[[Event], Any]
-    common_headers: Headers
+    shared_headers: Headers
 
 
 class Codec:
@@ -79,18 +79,18 @@ class Codec:
         subject = f"{prefix}{event_type.topic}-{full_name(event_type)}"
         wire_header = WIRE_HEADER.pack(MAGIC, await self._registry.id_of(subject, schema))
         fields_of = TypeAdapter(event_type).serializer.to_python
-        headers = common_headers(event_type.__name__, self._source)
+        headers = shared_headers(event_type.__name__, self._source)
         self._writers[event_type] = _Writer(wire_header, fastavro.parse_schema(schema), fields_of, headers)
 
     def encode(self, event: Event, provenance: Provenance) -> Encoded:
         """Encode an event. RejectRecord where it is larger than a record may be."""
-        wire_header, schema, fields_of, common = self._writers[type(event)]
+        wire_header, schema, fields_of, shared = self._writers[type(event)]
         buffer = io.BytesIO()
         buffer.write(wire_header)
         fastavro.schemaless_writer(buffer, schema, fields_of(event))
         if buffer.tell() > MAX_VALUE_BYTES:
             raise RejectRecord(f"its {type(event).__name__} would take {buffer.tell()} bytes, more than a record may")
-        return Encoded(event.topic, event.partition_key(), buffer.getvalue(), headers_of(common, provenance))
+        return Encoded(event.topic, event.partition_key(), buffer.getvalue(), headers_of(shared, provenance))
 
     async def learn(self, records: Iterable[Record]) -> None:
         """Fetch the schemas that these records name and this codec has not seen. Retryable: no registry."""

@@ -63,7 +63,7 @@ class Provenance(NamedTuple):
     traceparent: str = ""
 
 
-def common_headers(event_type: str, source: str) -> Headers:
+def shared_headers(event_type: str, source: str) -> Headers:
     """Return the CloudEvents headers that all events of a type from one source have in common."""
     return (
         ("ce_specversion", b"1.0"),
@@ -73,11 +73,11 @@ def common_headers(event_type: str, source: str) -> Headers:
     )
 
 
-def headers_of(common: Headers, provenance: Provenance) -> Headers:
+def headers_of(shared: Headers, provenance: Provenance) -> Headers:
     """Return the CloudEvents headers of an event that happens now, to the millisecond."""
     optional = ((TRACEPARENT, provenance.traceparent.encode()),) if provenance.traceparent else ()
     return (
-        *common,
+        *shared,
         (ID, provenance.event_id.encode()),
         (TIME, _instant(time.time_ns() // 1_000_000)),
         (CORRELATION_ID, provenance.correlation_id.encode()),
