@@ -230,8 +230,7 @@ class Scene:
 
     def _at_rest(self, positions: dict[int, int] | None) -> bool:
         ends = self.ends("added", IsolationLevel.READ_COMMITTED)
-        highest = self.ends("added", IsolationLevel.READ_UNCOMMITTED)  # the relay's commit may not be visible yet
-        return ends == highest == self.committed() and positions in (None, ends)
+        return ends == self.committed() and positions in (None, ends)
 
     def ends(self, topic: str, isolation: IsolationLevel) -> dict[int, int]:
         """Where each partition ends: the last stable offset or the high watermark, by the isolation."""
