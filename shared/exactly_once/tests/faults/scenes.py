@@ -223,6 +223,14 @@ class Scene:
             return await asyncio.to_thread(self._at_rest, None)
         return len(positions) == PARTITIONS and await asyncio.to_thread(self._at_rest, positions)
 
+    async def settled(self) -> bool:
+        """Tell whether it is finished, with no transaction open: what a zombie sent hides what others sent later."""
+        return await self.finished() and not await asyncio.to_thread(self._is_open)
+
+    def _is_open(self) -> bool:
+        committed, uncommitted = IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED
+        return any(self.ends(topic, committed) != self.ends(topic, uncommitted) for topic in TOPICS)
+
     async def positions(self, connection: asyncpg.Connection) -> dict[int, int]:
         """PostgreSQL's position in each partition of the input."""
         rows = await connection.fetch("SELECT partition, next_offset FROM owner")

@@ -77,7 +77,7 @@ async def closed(scene: Scene, *runs: Run) -> list[str]:
     wrong = []
     try:
         async with asyncio.timeout(UNTIL_EXPELLED_S * 2):
-            while not await scene.finished():
+            while not await scene.settled():
                 await asyncio.sleep(ASK_AGAIN_S)
     except TimeoutError:
         wrong.append("the rest of the input is not worked off")
