@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
+import asyncpg
 import psutil
 import pytest
 from e2e_tests.conftest import ORDERS_MOST_AHEAD, OUTBOX_MOST_ROWS
@@ -20,6 +21,8 @@ pytestmark = pytest.mark.e2e
 RATE = 25.0
 RATE_TO_FILL = 80.0  # what this run's stack bounds: its outbox, the orders on their way
 OUTAGE_S = 3.0
+RATE_TO_QUEUE = 50.0  # more wait in a moment than a few
+MOMENT_S = 0.5  # a disk that others write to may take it for a flush
 PATIENCE_S = 60.0
 LONGEST_S = 2.5  # a request holds a connection for 1.5 s at most; the rest is a busy machine's
 ACCEPTED = (202, "application/json ", None)
@@ -98,6 +101,19 @@ def frozen(root: psutil.Process) -> Iterator[None]:
 async def process_of(waybill: Waybill, name: str) -> psutil.Process:
     processes = (await asyncio.to_thread(waybill, "status", "--json")).data["processes"]
     return psutil.Process(next(each["pid"] for each in processes if each["name"] == name))
+
+
+async def test_a_database_that_accepts_nothing_for_a_moment_has_nobody_refused(stack: Stack, crowd: Crowd) -> None:
+    database = await asyncpg.connect(stack.postgres_dsn("checkout", "operator"), ssl=False)
+    async with crowd.ordering(RATE_TO_QUEUE) as orders:
+        await until_accepted(orders)
+        async with database.transaction():
+            await database.execute("LOCK TABLE orders")
+            await asyncio.sleep(MOMENT_S)
+        await until_accepted(orders)
+    await database.close()
+    assert max(order.told[0].took_s for order in orders) > MOMENT_S / 2, "it went on accepting"
+    assert told(orders).keys() == {ACCEPTED}
 
 
 async def test_postgresql_that_is_stopped_is_told_soon_and_nothing_accepted_is_lost(

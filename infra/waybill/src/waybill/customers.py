@@ -29,6 +29,7 @@ class Answer(NamedTuple):
     key: str
     customer_id: str
     retry_after: str | None = None
+    why: str = ""  # it was refused
 
     @property
     def accepted(self) -> bool:
@@ -71,7 +72,8 @@ class Shop:
             found = await answer.json(content_type=None)
             replayed = answer.headers.get("Idempotency-Replayed") == "true"
             retry_after = answer.headers.get("Retry-After")
-            return Answer(answer.status, found.get("order_id"), replayed, key, customer_id, retry_after)
+            why = found.get("detail", "")
+            return Answer(answer.status, found.get("order_id"), replayed, key, customer_id, retry_after, why)
 
     def sign_for(self, customers: Iterable[str]) -> None:
         """Make the tokens of customers now, rather than with their first orders."""

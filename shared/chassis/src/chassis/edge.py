@@ -31,6 +31,7 @@ DEFAULT_HEADERS = (
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 )
+BUSY = "too many requests wait already; try again in a moment"
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 log = structlog.get_logger(__name__)
@@ -71,7 +72,7 @@ class Edge:
             return None
         database: Database | None = getattr(scope["app"].state, "database", None)
         if database is not None and database.is_busy:
-            return problems.refusal()
+            return problems.refusal(BUSY)
         headers = dict(scope["headers"])
         if b"transfer-encoding" in headers:
             return problems.answer(HTTPStatus.LENGTH_REQUIRED, "length-required", "send the body with a Content-Length")

@@ -26,7 +26,7 @@ from chassis.database import Database
 from chassis.limiting import Backlog
 from chassis.loans import LONGEST_S, WAIT_S
 from chassis.statement import Statement
-from chassis.turns import STALL_S, Turns
+from chassis.turns import Turns
 from exactly_once.transactions import AWAY, is_bug
 
 POOL = 3
@@ -224,10 +224,11 @@ async def test_a_burst_may_queue_and_a_queue_that_stands_is_not_joined(
 ) -> None:
     asked = await all_lent(shop, "SELECT 1 FROM pg_sleep(0.6)")
     monkeypatch.setattr(turns, "A_FEW", 2)
+    monkeypatch.setattr(turns, "STALL_S", 0.25)  # else they would be refused at nearly the same moment
     asked += [asyncio.create_task(ask(shop, "SELECT 1")) for _ in range(POOL)]
     await asyncio.sleep(0)
     assert not shop.is_busy
-    await asyncio.sleep(STALL_S + 0.1)
+    await asyncio.sleep(0.35)
     assert shop.is_busy
     with pytest.raises(PoolTimeoutError, match=f"{POOL} requests wait"):
         await ask(shop)

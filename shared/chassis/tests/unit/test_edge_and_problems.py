@@ -181,6 +181,7 @@ async def test_while_the_database_is_busy_no_body_is_read_and_who_sent_it_is_tol
         "/problems/unavailable",
         "1",
     )
+    assert answer.json()["detail"].startswith("too many requests wait")
     assert (await client.get("/units")).status_code == 200
     database.is_busy = False
     assert not read

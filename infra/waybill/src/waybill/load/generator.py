@@ -112,5 +112,5 @@ class _Offers:
         placed = self.outcome.measured if is_measured else self.outcome.before
         placed.take(answer, due)
         if not answer.accepted:
-            refused[str(answer.status)] += 1
+            refused[f"{answer.status} {answer.why}"] += 1
             self.outcome.without_retry_after += answer.status in SHED and answer.retry_after is None
