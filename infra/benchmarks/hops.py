@@ -31,6 +31,7 @@ from waybill.latency import percentiles_ms
 from waybill.output import progress
 
 LATE_S = 15.0
+AT_ONCE = {"isolation.level": "read_uncommitted"}  # else librdkafka waits 100 ms where a commit is under way
 FAULTS = ("lost", "doubled", "wrong")
 
 
@@ -101,7 +102,7 @@ def _lane(cluster: Cluster, competitor: Competitor, command: list[str], url: URL
     with ExitStack() as opened:
         folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="waybill-bench-")))
         runs = opened.enter_context(running(command, told, folder))
-        group = opened.enter_context(GroupOffsets(cluster.client, told["group"]))
+        group = opened.enter_context(GroupOffsets(cluster.client | AT_ONCE, told["group"]))
         reader = Reader(cluster, told["output"], partitions)
         opened.callback(reader.close)
         yield Lane(runs, Writer(cluster, told["input"], partitions), reader, group, told["input"], competitor.lane)
