@@ -92,7 +92,7 @@ def test_a_process_killed_under_load_loses_and_doubles_nothing(waybill: Waybill,
             out, err = load.communicate(timeout=240)
         assert load.returncode == 0, err + out[-4000:]
         found = json.loads(out)
-        assert (found["refused_by"], found["accepted"], found["unsettled"]) == ({}, 360, 0)
+        assert (found["refused_by"], found["accepted"], found["unsettled"]) == ({}, 360, 0), found["refused_because"]
         assert not psutil.pid_exists(pid) or waybill.pid_of(victim) != pid
         watch.send_signal(signal.SIGTERM)
         out, err = watch.communicate(timeout=120)

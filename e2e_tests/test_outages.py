@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 import asyncpg
 import psutil
@@ -98,20 +98,29 @@ def frozen(root: psutil.Process) -> Iterator[None]:
             process.resume()
 
 
+@asynccontextmanager
+async def held_still(stack: Stack) -> AsyncIterator[None]:
+    """Keep checkout's database from accepting orders."""
+    database = await asyncpg.connect(stack.postgres_dsn("checkout", "operator"), ssl=False)
+    try:
+        async with database.transaction():
+            await database.execute("LOCK TABLE orders")
+            yield
+    finally:
+        await database.close()
+
+
 async def process_of(waybill: Waybill, name: str) -> psutil.Process:
     processes = (await asyncio.to_thread(waybill, "status", "--json")).data["processes"]
     return psutil.Process(next(each["pid"] for each in processes if each["name"] == name))
 
 
 async def test_a_database_that_accepts_nothing_for_a_moment_has_nobody_refused(stack: Stack, crowd: Crowd) -> None:
-    database = await asyncpg.connect(stack.postgres_dsn("checkout", "operator"), ssl=False)
     async with crowd.ordering(RATE_TO_QUEUE) as orders:
         await until_accepted(orders)
-        async with database.transaction():
-            await database.execute("LOCK TABLE orders")
+        async with held_still(stack):
             await asyncio.sleep(MOMENT_S)
         await until_accepted(orders)
-    await database.close()
     assert max(order.told[0].took_s for order in orders) > MOMENT_S / 2, "it went on accepting"
     assert told(orders).keys() == {ACCEPTED}
 

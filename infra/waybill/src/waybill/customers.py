@@ -29,7 +29,7 @@ class Answer(NamedTuple):
     key: str
     customer_id: str
     retry_after: str | None = None
-    why: str = ""  # it was refused
+    why: str = ""  # it was refused; empty where it was not
 
     @property
     def accepted(self) -> bool:

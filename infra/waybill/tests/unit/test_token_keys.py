@@ -14,6 +14,7 @@ from waybill import secrets
 from waybill.errors import UsageError
 from waybill.local.keys import PUBLIC_KEYS, ensure_token_key, rotate_token_key
 from waybill.local.layout import Options
+from waybill.token import signing
 from waybill.token.signing import Signer
 
 
@@ -73,7 +74,7 @@ async def test_keys_that_can_not_be_read_leave_the_known_ones_trusted(
     assert (await tokens.verify(token)).subject == "anna"
 
 
-async def test_what_is_signed_by_another_or_for_another_is_refused(signer: Signer, tmp_path: Path) -> None:
+async def test_what_is_signed_by_another_too_old_or_not_signed_is_refused(signer: Signer, tmp_path: Path) -> None:
     tokens = verifier(signer)
     ensure_token_key(tmp_path / "other")
     foreign = Signer(Options.model_validate({"home": tmp_path / "other", "cache": tmp_path}).stack())
@@ -81,6 +82,14 @@ async def test_what_is_signed_by_another_or_for_another_is_refused(signer: Signe
     await refused(tokens, signer.customer("anna", ttl_s=-1))
     await refused(tokens, jwt.encode({"sub": "anna"}, "", "none", headers={"kid": "waybill-1"}))
     await refused(tokens, "nonsense")
+
+
+@pytest.mark.parametrize("claim", ["AUDIENCE", "ISSUER"])
+async def test_what_is_for_another_audience_or_from_another_issuer_is_refused(
+    signer: Signer, monkeypatch: pytest.MonkeyPatch, claim: str
+) -> None:
+    monkeypatch.setattr(signing, claim, "another")
+    await refused(verifier(signer), signer.customer("anna"))
 
 
 async def test_no_key_at_all_is_our_fault_and_nobody_elses(signer: Signer) -> None:

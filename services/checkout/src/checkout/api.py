@@ -33,7 +33,7 @@ Key = Annotated[
 ]
 
 
-class LineRequest(BaseModel, extra="forbid"):
+class LineRequest(BaseModel, extra="forbid"):  # fields in the order of their names: see `body_digest`
     """So many of a product."""
 
     quantity: WholeNumber = Field(ge=1, le=1_000)
@@ -126,7 +126,7 @@ async def _placed(
         order = await _priced(publication.connection, prices, asked, claim)
         if order is None:
             return None
-        told = publication.told(order, correlation_id=str(order.order_id))
+        told = publication.row_of(order, correlation_id=str(order.order_id))
         placing = await store.place(publication.connection, claim, order, told)
         if placing is not store.Placing.PRICES_HAVE_MOVED:
             return answered(order.order_id, "placed", order.total) if placing is store.Placing.DONE else None

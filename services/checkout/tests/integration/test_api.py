@@ -139,6 +139,7 @@ async def test_a_refused_order_leaves_its_key_free(checkout: httpx.AsyncClient, 
         ({"json": BODY | {"lines": []}}, 422, "invalid"),
         ({"json": BODY | {"lines": [{"sku": "cup", "quantity": 1}] * 101}}, 422, "invalid"),
         ({"json": BODY | {"lines": [{"sku": "cup", "quantity": 0}]}}, 422, "invalid"),
+        ({"json": BODY | {"lines": [{"sku": "cup", "quantity": 1_001}]}}, 422, "invalid"),
         ({"json": BODY | {"lines": [{"sku": "c\x00p", "quantity": 1}]}}, 422, "invalid"),
         ({"json": BODY | {"payment_token": "tok\x00"}}, 422, "invalid"),
         ({"content": json.dumps(BODY | {"payment_token": "\ud800"})}, 422, "invalid"),  # half a character

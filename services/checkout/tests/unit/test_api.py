@@ -3,11 +3,11 @@ from hashlib import sha256
 
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from checkout.api import OrderRequest, body_digest
 
-LINES = st.lists(st.fixed_dictionaries({"sku": st.text(), "quantity": st.integers(1, 1_000)}), min_size=1)
+PRINTED = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=100)
+LINES = st.lists(st.fixed_dictionaries({"sku": PRINTED, "quantity": st.integers(1, 1_000)}), min_size=1, max_size=100)
 
 
 def digest(text: str) -> bytes:
@@ -20,11 +20,8 @@ def test_the_digest_tells_requests_apart_and_not_their_spelling() -> None:
     assert digest('{"payment_token": "tok_ok", "lines": [{"sku": "cup", "quantity": 3}]}') != told
 
 
-@given(LINES, st.text())
+@given(LINES, PRINTED)
 def test_a_request_that_an_older_version_answered_has_the_same_digest(lines: list[object], token: str) -> None:
     body = {"lines": lines, "payment_token": token}
-    try:
-        asked = OrderRequest.model_validate(body)
-    except ValidationError:
-        return
+    asked = OrderRequest.model_validate(body)
     assert body_digest(asked) == sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).digest()

@@ -114,5 +114,9 @@ async def test_only_operators_come_in(operator: httpx.AsyncClient, signer: Signe
     of_customer = {"Authorization": f"Bearer {signer.customer('anna')}"}
     answer = await operator.request(method, path, json=body, headers=of_customer)
     assert (answer.status_code, answer.json()["type"]) == (403, "/problems/forbidden")
+    reader = signer._sign("operator", "ops:read", 60)  # noqa: SLF001  # `waybill token` makes no such one
+    answer = await operator.request(method, path, json=body, headers={"Authorization": f"Bearer {reader}"})
+    assert (answer.status_code == 200) == (method == "GET")
+    assert (answer.status_code == 403) == (method == "POST")
     answer = await operator.request(method, path, json=body, headers={"Authorization": ""})
     assert (answer.status_code, answer.json()["type"]) == (401, "/problems/unauthorized")

@@ -62,7 +62,7 @@ class Database:
 class _FromPool:
     """Lends an engine's connections, each as new."""
 
-    has_one = False  # or so: beginning a transaction waits for the server in any case
+    has_one = False  # there may be one, but its transaction begins with a wait for the server in any case
 
     def __init__(self, engine: AsyncEngine, at_hand: AtHand) -> None:
         self._engine, self._at_hand = engine, at_hand

@@ -31,7 +31,7 @@ COMMON: Types = MappingProxyType(
     }
 )
 
-ASKING = ("unauthorized", "forbidden", "invalid", "unavailable")
+ASKING = ("unauthorized", "forbidden", "method-not-allowed", "invalid", "unavailable")
 CHANGING = (*ASKING, "malformed", "length-required", "body-too-large", "unsupported-media-type")
 
 REFERENCE = "#/components/schemas/Problem"

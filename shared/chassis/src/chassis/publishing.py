@@ -15,7 +15,7 @@ from exactly_once import Event, Outbox, Relay
 
 
 class Publication(AbstractAsyncContextManager["Publication"]):
-    """A database transaction that may publish: what is told in it is published after its commit, and only then."""
+    """A connection and the events told beside its changes: they are published after their commit, and only then."""
 
     connection: AsyncConnection  # while it is open
 
@@ -23,7 +23,7 @@ class Publication(AbstractAsyncContextManager["Publication"]):
         self._publisher, self._lent = publisher, lent
 
     async def __aenter__(self) -> Self:
-        await self._publisher.check()
+        await self._publisher.check_backlog()
         self.connection = await self._lent.__aenter__()
         return self
 
@@ -34,7 +34,7 @@ class Publication(AbstractAsyncContextManager["Publication"]):
         if error is None:
             self._publisher.relay.wake()
 
-    def told(self, event: Event, *, correlation_id: str) -> dict[str, Any]:
+    def row_of(self, event: Event, *, correlation_id: str) -> dict[str, Any]:
         """Return the parameters of an `exactly_once.outbox.insertion`, for a statement that does more than to tell."""
         outbox = self._publisher.outbox
         return outbox.row(event, correlation_id=correlation_id, traceparent=current_traceparent())
@@ -52,21 +52,21 @@ class Publisher:
         self.outbox, self.relay = outbox, relay
         self._database, self._backlog = database, backlog
 
-    async def check(self) -> None:
+    async def check_backlog(self) -> None:
         """Problem 503: too much waits to be published already."""
         await self._backlog.check(self._database)
 
     def publication(self) -> Publication:
         """Return a publication; it is committed behind its block, and rolled back when the block raises.
 
-        Problem 503: as for `check`.
+        Problem 503: as for `check_backlog`.
         """
         return Publication(self, self._database.transaction())
 
     def statements(self) -> Publication:
         """Return a publication of which each statement is a transaction, for those that change and tell in one.
 
-        Problem 503: as for `check`.
+        Problem 503: as for `check_backlog`.
         """
         return Publication(self, self._database.statements())
 

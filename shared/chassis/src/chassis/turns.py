@@ -6,7 +6,7 @@ import time
 MOST_WAITING = 200
 A_FEW = 10  # may wait in any case
 QUEUE_S = 0.04  # that one more may expect to wait, at the pace at which others were served of late
-STALL_S = 0.75  # in which nobody is served: a disk that flushes takes less, and who waits longer is refused in any case
+STALL_S = 0.75  # in which nobody is served, for nobody knows how long: a disk that flushes takes less
 STUMBLE_S = 0.02  # a longer gap counts as this: one tells little of the pace
 OF_LATE = 0.1  # the weight of the last wait in their average
 

@@ -224,7 +224,7 @@ async def test_a_burst_may_queue_and_a_queue_that_stands_is_not_joined(
 ) -> None:
     asked = await all_lent(shop, "SELECT 1 FROM pg_sleep(0.6)")
     monkeypatch.setattr(turns, "A_FEW", 2)
-    monkeypatch.setattr(turns, "STALL_S", 0.25)  # else they would be refused at nearly the same moment
+    monkeypatch.setattr(turns, "STALL_S", 0.25)  # below the statement's 0.6 s
     asked += [asyncio.create_task(ask(shop, "SELECT 1")) for _ in range(POOL)]
     await asyncio.sleep(0)
     assert not shop.is_busy

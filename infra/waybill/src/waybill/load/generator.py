@@ -41,7 +41,8 @@ class Outcome:
     before: Placed = field(default_factory=Placed)
     measured: Placed = field(default_factory=Placed)
     offered: int = 0
-    refused: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)  # by status, or by what the connection failed with
+    because: Counter[str] = field(default_factory=Counter)  # of refusals: what they said
     without_retry_after: int = 0
     late_s: list[float] = field(default_factory=list)
     cpu_s: float = 0.0
@@ -52,6 +53,7 @@ class Outcome:
         self.measured.add(other.measured)
         self.offered += other.offered
         self.refused += other.refused
+        self.because += other.because
         self.without_retry_after += other.without_retry_after
         self.late_s += other.late_s
         self.cpu_s += other.cpu_s
@@ -99,8 +101,9 @@ class _Offers:
 
     async def _order(self, number: int, due: float) -> None:
         is_measured = number >= self.task.plan.unmeasured
-        refused = self.outcome.refused if is_measured else Counter[str]()
+        refused, because = Counter[str](), Counter[str]()
         if is_measured:
+            refused, because = self.outcome.refused, self.outcome.because
             self.outcome.offered += 1
             self.outcome.late_s.append(time.monotonic() - due)
         lines = [(self.task.sku, 1)]
@@ -112,5 +115,6 @@ class _Offers:
         placed = self.outcome.measured if is_measured else self.outcome.before
         placed.take(answer, due)
         if not answer.accepted:
-            refused[f"{answer.status} {answer.why}"] += 1
+            refused[str(answer.status)] += 1
+            because[answer.why] += 1
             self.outcome.without_retry_after += answer.status in SHED and answer.retry_after is None

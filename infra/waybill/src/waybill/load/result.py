@@ -31,6 +31,7 @@ def result(plan: Plan, outcome: Outcome, watcher: Watcher, used: dict[str, float
         "accepted": len(placed.order_ids),
         "refused": sum(outcome.refused.values()),
         "refused_by": dict(outcome.refused),
+        "refused_because": dict(outcome.because),
         "refused_without_retry_after": outcome.without_retry_after,
         "shipped": len(shipped),
         "shipped_per_s": round(len(shipped) / (last - first), 1) if last > first else 0.0,
@@ -51,6 +52,7 @@ def printed(data: dict[str, Any]) -> Iterator[str]:
         f"{data['offered']} offered at {data['rate']:g}/s, {data['accepted']} accepted, {data['refused']} refused"
         + "".join(f", {count} by {why}" for why, count in data["refused_by"].items())
     )
+    yield from (f"{count} were told: {why}" for why, count in data["refused_because"].items())
     if data["refused_without_retry_after"]:
         yield f"{data['refused_without_retry_after']} were refused without Retry-After"
     yield f"{data['shipped']} shipped, {data['shipped_per_s']}/s, {data['unsettled']} have not ended"

@@ -1,9 +1,9 @@
-"""Runs the shop's services in a namespace of a stack that runs already: for tests."""
+"""Runs the shop's services in a namespace of a stack that runs already, or one more beside its own: for tests."""
 
 import asyncio
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from waybill.local import shop
@@ -26,12 +26,27 @@ async def services(stack: Stack, only: tuple[str, ...] = ()) -> AsyncIterator[St
         }
     )
     await asyncio.gather(*(_migrate(running, name) for name in ports if name in shop.migrated()))
-    runners = [Runner(shop.program(running, name, "1", port), stack.home) for name, port in ports.items()]
+    async with _kept(Runner(shop.program(running, name, "1", port), stack.home) for name, port in ports.items()):
+        yield running
+
+
+@asynccontextmanager
+async def another(stack: Stack, service: str, instance: str) -> AsyncIterator[str]:
+    """Start one more process of a service beside those of a stack; yield its URL."""
+    port = _free_port()
+    async with _kept([Runner(shop.program(stack, service, instance, port), stack.home)]):
+        yield f"http://{LOOPBACK}:{port}"
+
+
+@asynccontextmanager
+async def _kept(programs: Iterable[Runner]) -> AsyncIterator[None]:
+    """Keep programs running for the length of the block, which begins when all are healthy."""
+    runners = list(programs)
     keeping = [asyncio.create_task(runner.keep()) for runner in runners]
     try:
         async with asyncio.timeout(HEALTH_DEADLINE_S):
             await asyncio.gather(*(_healthy(runner) for runner in runners))
-        yield running
+        yield
     finally:
         await asyncio.gather(*(runner.end() for runner in runners))
         await asyncio.gather(*keeping)
