@@ -20,7 +20,7 @@ pytestmark = pytest.mark.e2e
 ORDERS = "/v1/orders"
 TWINS = 10
 PATIENCE_S = 60.0
-AT_ONCE_S = 4.0  # a heartbeat comes after 15 s, and a stop that waits for answers has half a minute
+AT_ONCE_S = 4.0  # a heartbeat comes after 15; a stream that does not end by itself is cut, which its reader sees
 
 
 @pytest.fixture(scope="module")
