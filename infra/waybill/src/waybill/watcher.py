@@ -6,17 +6,20 @@ import struct
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Self
 
 import confluent_kafka
 import fastavro
 import requests
 
+from waybill.patience import answered
 from waybill.stack import Stack
 
 TERMINAL = frozenset({"shipped", "rejected", "declined", "expired", "cancelled"})
 WIRE_HEADER = struct.Struct(">bI")
 BATCH = 500
+TOLD = ("orders.status", "orders.shipping")
 
 
 @dataclass
@@ -42,7 +45,7 @@ class Watcher:
                 "fetch.error.backoff.ms": 50,
             }
         )
-        self._consumer.assign([place for topic in ("orders.status", "orders.shipping") for place in self._ends(topic)])
+        self._consumer.assign([place for topic in TOLD for place in answered(partial(self._ends, topic))])
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._thread.start()
         return self

@@ -28,8 +28,8 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from exactly_once import Codec, Event, Registry
 from exactly_once.envelope import REDRIVE_HEADERS, Headers, Provenance, pack_headers
 from exactly_once.tables import metadata
-from waybill.audit.kafka import patiently
 from waybill.groups import GroupOffsets
+from waybill.patience import patiently
 from waybill.stack import Stack
 
 PARTITIONS = 2

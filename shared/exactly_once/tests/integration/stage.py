@@ -24,8 +24,8 @@ from exactly_once import Codec, Event, KafkaSettings, Loop
 from exactly_once.envelope import REDRIVE_HEADERS, Provenance
 from exactly_once.testing import temporary_database
 from exactly_once.testing.schemas import MemorySchemas
-from waybill.audit.kafka import patiently
 from waybill.groups import GroupOffsets
+from waybill.patience import patiently
 from waybill.stack import Stack
 
 PARTITIONS = 2

@@ -15,8 +15,8 @@ from shared.exactly_once.tests.integration.stage import LETTERS, Stage, failures
 
 from exactly_once import KafkaSettings, pace
 from exactly_once.kafka import producer
-from waybill.audit.kafka import patiently
 from waybill.driver import Waybill
+from waybill.patience import patiently
 
 pytestmark = pytest.mark.integration
 

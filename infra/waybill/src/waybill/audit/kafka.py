@@ -1,15 +1,14 @@
 """Reads the topics with another client than the services: to the end, committed or not, and who is how far."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
     IsolationLevel,
     KafkaError,
-    KafkaException,
     Message,
     TopicPartition,
 )
@@ -19,6 +18,7 @@ from contracts import AUDITOR, SERVICES, TOPICS
 from waybill.audit.evidence import Bounds, Partition, Place
 from waybill.errors import UsageError
 from waybill.groups import GroupOffsets
+from waybill.patience import patiently
 from waybill.stack import Stack
 
 BATCH = 5_000
@@ -26,11 +26,7 @@ ANSWER_S = 10.0
 SILENCE_S = 30.0  # no record and no end of a partition for so long: Kafka does not answer
 EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # the client leaves it untyped
 LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # likewise
-PATIENCE_S = 15.0  # leaders and coordinators move after a broker's death: asking again helps
-PAUSE_S = 0.25
-REFUSED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED})
 Committed = Mapping[Partition, int]
-Answer = TypeVar("Answer")
 
 
 class Raw(NamedTuple):
@@ -88,7 +84,7 @@ class Topics:
         return next((place[:2] for place, _ in self._scan(start, "read_committed")), None)
 
     def _partitions(self) -> list[TopicPartition]:
-        known = self._admin.list_topics(timeout=ANSWER_S).topics
+        known = patiently(lambda: self._admin.list_topics(timeout=ANSWER_S)).topics
         partitions = [
             TopicPartition(self._names.topic(topic.name), number)
             for topic in TOPICS
@@ -147,18 +143,6 @@ class Topics:
     def _place(self, message: Message) -> Place:
         topic = self._names.logical(message.topic() or "")
         return Place(topic, message.partition() or 0, message.offset() or 0)
-
-
-def patiently(ask: Callable[[], Answer]) -> Answer:
-    """Ask again what Kafka could not answer for the moment. KafkaException: it refuses, or still can't."""
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            return ask()
-        except KafkaException as error:
-            if error.args[0].code() in REFUSED or time.monotonic() >= deadline:
-                raise
-        time.sleep(PAUSE_S)
 
 
 def _headers(message: Message) -> dict[str, bytes]:

@@ -17,8 +17,8 @@ from waybill.audit.report import Report, lines_of
 from waybill.audit.settling import settle
 from waybill.audit.shop import Answer
 from waybill.audit.wiring import Wiring
-from waybill.errors import UsageError
 from waybill.output import progress
+from waybill.patience import cant_be_read
 from waybill.stack import Stack
 
 
@@ -34,7 +34,7 @@ async def audit(
     try:
         evidence = await collect(stack, wait_s=wait_s)
     except KafkaException as error:
-        raise UsageError(f"Kafka can't be read: {error.args[0].str()}; see `waybill status`") from error
+        raise cant_be_read(error) from error
     with everything_kept():
         lines = lines_of(judge(replace(evidence, answers=answers, history=history)))
     return Report(

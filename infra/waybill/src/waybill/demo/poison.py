@@ -5,6 +5,7 @@ import time
 import confluent_kafka
 
 from waybill.errors import UsageError
+from waybill.patience import answered
 from waybill.stack import Stack
 
 GARBAGE = b"\x00\xff\xff\xff\xffnot an order"
@@ -36,7 +37,7 @@ def dead_letters(stack: Stack, service: str) -> int:
         }
     )
     name = stack.names.topic(f"{service}.dead-letters")
-    partitions = consumer.list_topics(name, timeout=10).topics[name].partitions
+    partitions = answered(lambda: consumer.list_topics(name, timeout=10)).topics[name].partitions
     consumer.assign(
         [confluent_kafka.TopicPartition(name, each, confluent_kafka.OFFSET_BEGINNING) for each in partitions]
     )

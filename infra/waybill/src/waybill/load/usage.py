@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from contracts import SERVICES, TOPICS
 from waybill.groups import ANSWER_S, GroupOffsets
 from waybill.parts import Part
+from waybill.patience import answered
 from waybill.stack import Stack
 from waybill.usage import cpu_seconds, memory
 
@@ -43,7 +44,7 @@ class LagWatch:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
         self.now = self.most = 0
-        known = self._admin.list_topics(timeout=ANSWER_S).topics
+        known = answered(lambda: self._admin.list_topics(timeout=ANSWER_S)).topics
         names = [stack.names.topic(topic.name) for topic in TOPICS]
         self._places = [(name, number) for name in names if name in known for number in known[name].partitions]
 

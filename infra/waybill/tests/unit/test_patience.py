@@ -1,9 +1,11 @@
-"""The audit asks again what Kafka can't answer for the moment, and takes a refusal for what it is."""
+"""Commands ask again what Kafka can't answer for the moment, and take a refusal for what it is."""
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from waybill.audit.kafka import patiently
+from waybill import patience
+from waybill.errors import UsageError
+from waybill.patience import answered, patiently
 
 
 def failing_once(code: int) -> list[Exception | str]:
@@ -30,3 +32,12 @@ def test_a_refusal_is_not_asked_again() -> None:
     with pytest.raises(KafkaException):
         patiently(lambda: ask(answers))
     assert answers == ["an answer"]
+
+
+def test_a_command_says_in_a_sentence_what_kafka_still_can_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "PATIENCE_S", 0.0)
+    answers = failing_once(KafkaError._DESTROY_BROKER)  # noqa: SLF001  # the client has no public name for it
+
+    with pytest.raises(UsageError, match=r"Kafka can't be read: .*; see `waybill status`"):
+        answered(lambda: ask(answers))
+    assert answered(lambda: ask(answers)) == "an answer"
