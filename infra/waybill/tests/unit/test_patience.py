@@ -1,11 +1,19 @@
 """Commands ask again what Kafka can't answer for the moment, and take a refusal for what it is."""
 
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import confluent_kafka
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from waybill import patience
 from waybill.errors import UsageError
+from waybill.local.layout import Options
 from waybill.patience import answered, patiently
+from waybill.stack import Stack
+from waybill.watcher import Watcher
 
 
 def failing_once(code: int) -> list[Exception | str]:
@@ -41,3 +49,37 @@ def test_a_command_says_in_a_sentence_what_kafka_still_can_not_answer(monkeypatc
     with pytest.raises(UsageError, match=r"Kafka can't be read: .*; see `waybill status`"):
         answered(lambda: ask(answers))
     assert answered(lambda: ask(answers)) == "an answer"
+
+
+class Restless:
+    """A consumer of a cluster of which a broker has just died."""
+
+    assigned: list[TopicPartition]
+
+    def __init__(self, _: object) -> None:
+        self._answers = failing_once(KafkaError._DESTROY_BROKER)  # noqa: SLF001  # likewise
+
+    def list_topics(self, name: str, timeout: float) -> SimpleNamespace:  # as the client's
+        return SimpleNamespace(topics={name: SimpleNamespace(partitions=[0])})
+
+    def get_watermark_offsets(self, _: TopicPartition, timeout: float) -> tuple[int, int]:  # likewise
+        if len(self._answers) > 1:
+            ask(self._answers)
+        return 0, 7
+
+    def assign(self, places: list[TopicPartition]) -> None:
+        Restless.assigned = places
+
+    def consume(self, _: int, timeout: float) -> list[object]:
+        time.sleep(timeout)
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+def test_who_watches_begins_at_the_end_although_a_broker_dies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(confluent_kafka, "Consumer", Restless)
+    monkeypatch.setattr(Stack, "kafka_client", lambda *_: {})
+    with Watcher(Options.model_validate({"home": tmp_path, "cache": tmp_path}).stack()):
+        assert [place.offset for place in Restless.assigned] == [7, 7]
