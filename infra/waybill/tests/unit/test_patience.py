@@ -59,10 +59,10 @@ class Restless:
     def __init__(self, _: object) -> None:
         self._answers = failing_once(KafkaError._DESTROY_BROKER)  # noqa: SLF001  # likewise
 
-    def list_topics(self, name: str, timeout: float) -> SimpleNamespace:  # as the client's
+    def list_topics(self, name: str, timeout: float) -> SimpleNamespace:
         return SimpleNamespace(topics={name: SimpleNamespace(partitions=[0])})
 
-    def get_watermark_offsets(self, _: TopicPartition, timeout: float) -> tuple[int, int]:  # likewise
+    def get_watermark_offsets(self, _: TopicPartition, timeout: float) -> tuple[int, int]:
         if len(self._answers) > 1:
             ask(self._answers)
         return 0, 7

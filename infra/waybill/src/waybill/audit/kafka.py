@@ -84,7 +84,7 @@ class Topics:
         return next((place[:2] for place, _ in self._scan(start, "read_committed")), None)
 
     def _partitions(self) -> list[TopicPartition]:
-        known = patiently(lambda: self._admin.list_topics(timeout=ANSWER_S)).topics
+        known = self._admin.list_topics(timeout=ANSWER_S).topics
         partitions = [
             TopicPartition(self._names.topic(topic.name), number)
             for topic in TOPICS

@@ -37,12 +37,14 @@ def result(plan: Plan, outcome: Outcome, watcher: Watcher, used: dict[str, float
         "shipped_per_s": round(len(shipped) / (last - first), 1) if last > first else 0.0,
         "accept_ms": percentiles_ms(placed.accept_s),
         "ship_ms": percentiles_ms(watcher.shipped_at[order] - placed.accepted_at[order] for order in shipped),
-        "cpu_ms_per_order": {
-            name: round(spent * 1000 / max(1, len(shipped)), 2) for name, spent in sorted(used.items())
-        },
+        "cpu_ms_per_order": _ms_an_order(used, len(shipped)),
         "generators": {"late_ms": percentiles_ms(outcome.late_s), "cpu_s": round(outcome.cpu_s, 1)},
         "machine": f"{psutil.cpu_count()} cores, {psutil.virtual_memory().total >> 30} GiB, {platform.platform()}",
     }
+
+
+def _ms_an_order(used: dict[str, float], orders: int) -> dict[str, float]:
+    return {name: round(spent * 1000 / max(1, orders), 2) for name, spent in sorted(used.items())}
 
 
 def printed(data: dict[str, Any]) -> Iterator[str]:
