@@ -106,19 +106,26 @@ class Shop:
             raise UsageError(f"{url} does not answer: see `waybill status`, start with `waybill up`") from error
 
     async def _wait_until_priced(self, skus: list[str]) -> None:
+        try:
+            async with asyncio.timeout(KNOWN_DEADLINE_S):
+                await self._priced(skus)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            what = f"checkout does not learn the prices of {', '.join(skus[:3])}"
+            raise UsageError(f"{what}: see `waybill status`, without Kafka nobody tells it") from error
+
+    async def _priced(self, skus: list[str]) -> None:
         """Ask for these beside a product that does not exist, until that is the only one without a price."""
         body = {
             "lines": [{"sku": sku, "quantity": 1} for sku in [*skus, "no-such-product"]],
             "payment_token": "none",
         }
         headers = {"Authorization": f"Bearer {self._token('price-watcher')}", "Idempotency-Key": str(uuid.uuid4())}
-        async with asyncio.timeout(KNOWN_DEADLINE_S):
-            while True:
-                url = f"{next(self._checkouts)}/v1/orders"
-                async with self._session.post(url, json=body, headers=headers) as answer:
-                    if (await answer.json(content_type=None)).get("skus") == ["no-such-product"]:
-                        return
-                await asyncio.sleep(0.1)
+        while True:
+            url = f"{next(self._checkouts)}/v1/orders"
+            async with self._session.post(url, json=body, headers=headers) as answer:
+                if (await answer.json(content_type=None)).get("skus") == ["no-such-product"]:
+                    return
+            await asyncio.sleep(0.1)
 
     def _token(self, customer_id: str) -> str:
         if customer_id not in self._tokens:
