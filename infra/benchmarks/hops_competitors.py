@@ -73,6 +73,7 @@ HAND = Competitor("by hand", ours("by_hand"))
 LIBRARY = Competitor("library", ours("library"))
 COMPETITORS = [
     HAND,
+    Competitor("by hand, with events", ours("by_hand_events")),
     LIBRARY,
     Competitor("library, stateless", ours("library"), most_records=MOST_STATELESS, keeps_claims=False),
     Competitor("Kafka Streams", java_program),

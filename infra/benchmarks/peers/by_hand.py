@@ -8,7 +8,7 @@ batches. It has no fence against a zombie, no dead letters, no recovery, and no 
 import asyncio
 import gc
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -74,7 +74,7 @@ class Hop:
         await self._producer.send_offsets_to_transaction(positions, self._lane.group)
         await self._producer.commit_transaction()
 
-    async def _send(self, records: Iterable[Any]) -> list[Any]:
+    async def _send(self, records: Sequence[Any]) -> list[Any]:
         hop, output, send = self._lane.hop, self._lane.output, self._producer.send
         return [await send(output, hop(each.value), each.key, headers=list(each.headers)) for each in records]
 
