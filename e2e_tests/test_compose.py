@@ -215,6 +215,21 @@ def test_the_key_that_signs_tokens_is_changed_for_the_containers_too(waybill: Co
     assert {"kafka-1", "postgres", "checkout"} <= load.data["cpu_ms_per_order"].keys()
 
 
+def test_passwords_and_certificates_are_changed_for_the_containers_too(waybill: Compose) -> None:
+    for words in (("password", "inventory"), ("password", "operator"), ("certificate", "kafka-2")):
+        rotated = waybill("rotate", *words, "--json")
+        assert rotated.code == 0, rotated.err
+        assert rotated.data["behind"] == {}
+    before = waybill.parts()
+    for word in ("stop", "start"):  # who was connected has to prove anew who it is, and the broker what it is
+        for name in ("kafka-2", "inventory"):
+            assert waybill(word, name).code == 0
+    restarted(waybill, before, "kafka-2", "inventory")
+    load = waybill("load", "--rate", "20", "--duration", "2", "--warm-up", "1", "--json")
+    assert load.code == 0, load.err
+    assert (load.data["accepted"], load.data["refused"]) == (40, 0)
+
+
 def test_no_secret_can_be_read_outside_its_file(waybill: Compose) -> None:
     files = [each for each in (waybill.home / "secrets").iterdir() if each.name != "jwks.json"]
     assert {each.stat().st_mode & 0o777 for each in files} == {0o600}

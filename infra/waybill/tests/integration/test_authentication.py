@@ -61,6 +61,10 @@ def inventory(stack: Stack) -> KafkaSettings:
     )
 
 
+def nobody_to_tell() -> None:
+    """Whoever connects here looks at the home itself."""
+
+
 async def entry(settings: KafkaSettings, owner: str = "inventory") -> str:
     """How it ends to come in and write as the owner of a transactional id: "" or the reason why not."""
     producer = TransactionalProducer(settings, owner, "1")
@@ -174,9 +178,9 @@ def cut(producer: TransactionalProducer) -> None:
 async def rotate(stack: Stack) -> list[str]:
     """Give inventory something new to show."""
     if stack.kafka_auth == "scram":
-        return await asyncio.to_thread(rotate_password, stack, "inventory")
+        return await asyncio.to_thread(rotate_password, stack, "inventory", nobody_to_tell)
     if stack.kafka_auth == "mtls":
-        return await asyncio.to_thread(rotate_user_certificate, stack, "inventory")
+        return await asyncio.to_thread(rotate_user_certificate, stack, "inventory", nobody_to_tell)
     stack.kafka_credential("inventory").unlink()
     ensure_credential(stack, "inventory")
     return []
@@ -219,7 +223,7 @@ async def test_a_rotation_that_was_cut_short_is_finished_by_the_next(stack: Stac
     secrets.write(following, secrets.made_up())
     if cut_short == "when Kafka knew":
         await Broker(stack.kafka_client(OPERATOR), stack.names).set_password(name, following.read_text())
-    assert await asyncio.to_thread(rotate_password, stack, name) == []
+    assert await asyncio.to_thread(rotate_password, stack, name, nobody_to_tell) == []
     assert not following.exists()
     assert lets_in(stack.kafka_client(name))(stack.kafka_bootstrap)
 
@@ -235,7 +239,7 @@ async def test_a_broker_shows_its_new_certificate_without_a_restart_and_clients_
     before = {listener: shown_by(broker, listener) for listener in listeners}
     producer = TransactionalProducer(inventory, "inventory", "1")
     await producer.replace()
-    assert await asyncio.to_thread(rotate_broker_certificate, stack, "kafka-1") == []
+    assert await asyncio.to_thread(rotate_broker_certificate, stack, "kafka-1", nobody_to_tell) == []
     store = broker_file(stack.home, 1).read_text()
     assert all(shown not in store for shown in before.values())
     assert shown_by(broker, CLIENT) in store

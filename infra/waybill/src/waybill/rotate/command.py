@@ -8,13 +8,15 @@ import typer
 from contracts import OPERATOR, USERS
 from waybill.errors import UsageError
 from waybill.output import emit
+from waybill.rotate import Renewal
 from waybill.rotate.certificates import rotate_broker_certificate, rotate_user_certificate
 from waybill.rotate.passwords import rotate_password
 from waybill.seen import brokers
 from waybill.stack import Stack
+from waybill.stacks import chosen
 
 Kind = Literal["password", "certificate"]
-Rotation = Callable[[Stack, str], list[str]]
+Rotation = Callable[[Stack, str, Renewal], list[str]]
 
 
 def rotate(
@@ -24,10 +26,10 @@ def rotate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Change a password or a certificate at Kafka while orders flow. Exits 1 while a broker does not know it."""
-    stack = Stack.load()
+    stack, renew = Stack.load(), chosen().renew
     names = list(brokers(stack)) if name == "kafka" else [name]
     change = _rotation(stack, kind, names[0])
-    behind = {each: unaware for each in names if (unaware := change(stack, each))}
+    behind = {each: unaware for each in names if (unaware := change(stack, each, renew))}
     data = {"ok": not behind, "kind": kind, "rotated": names, "behind": behind}
     emit(data, lambda: _print(kind, names, behind), as_json=as_json)
     raise typer.Exit(1 if behind else 0)

@@ -7,15 +7,16 @@ from contracts import OPERATOR
 from waybill import secrets
 from waybill.credentials import librdkafka
 from waybill.provision.kafka.broker import Broker
+from waybill.rotate import Renewal
 from waybill.seen import behind, lets_in
 from waybill.stack import Stack
 
 
-def rotate_password(stack: Stack, name: str) -> list[str]:
+def rotate_password(stack: Stack, name: str, renew: Renewal) -> list[str]:
     """Give a logical user a new password; return the brokers that do not let it in yet. UsageError: Kafka refuses.
 
-    Between Kafka's answer and the rename lie milliseconds in which who connects is refused, and tries again. A rotation
-    that was cut short is finished by the next one.
+    Who connects between Kafka's answer and the end of `renew` is refused, and tries again: for milliseconds, in
+    containers for a second or two. A rotation that was cut short is finished by the next one.
     """
     file = stack.kafka_credential(name)
     following = file.with_name(f"{file.name}.next")
@@ -26,6 +27,7 @@ def rotate_password(stack: Stack, name: str) -> list[str]:
     broker = Broker(stack.kafka_client(OPERATOR), stack.names)
     asyncio.run(broker.set_password(stack.names.user(name), following.read_text()))
     following.rename(file)
+    renew()
     return behind(stack, lets_in(stack.kafka_client(name)))
 
 
