@@ -67,7 +67,7 @@ async def of_a_hop(cluster: Cluster, effort: Effort, done: Done) -> None:
     sizes = {f"{most:,}": library(f"batches of {most}", most_records=most) for most in effort.most_records}
     told = (
         f"The library's hop with a backlog, at most so many records a transaction; CPU a record."
-        f" {effort.rounds} round(s) in turns behind a warm-up; {len(cluster.brokers)} broker(s), three partitions."
+        f" {effort.rounds} round(s) in turns after a warm-up; {len(cluster.brokers)} broker(s), three partitions."
     )
     rows = await _at_full_load(cluster, sizes, effort)
     done(Table("batches", "Cost by the size of a transaction", told, rows))

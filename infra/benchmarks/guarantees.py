@@ -64,7 +64,7 @@ def measure(shop: Shop, effort: Effort, done: Callable[[Table], None]) -> None:
     for name, load in effort.loads.items():
         told = (
             f"{load.rate:g} orders/s offered for {load.seconds:g} s, {shop.brokers} broker(s), one process of each"
-            f" service, started anew for each variant while the brokers stay warm, behind the same loads as a warm-up."
+            f" service, started anew for each variant while the brokers stay warm, after the same loads as a warm-up."
             f" {READ}"
         )
         rows = {variant: found[name][variant] for variant in effort.variants[name]}

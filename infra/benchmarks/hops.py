@@ -114,7 +114,7 @@ async def throughput(cluster: Cluster, started: dict[str, Lane], effort: Effort,
     found = await in_turns(measures, effort.rounds, notes)
     rows = {name: medians(runs) | _faults(runs) for name, runs in found.items()}
     told = (
-        f"{effort.records:,} records of some 200 bytes a round, {effort.rounds} rounds in turns behind a warm-up;"
+        f"{effort.records:,} records of some 200 bytes a round, {effort.rounds} rounds in turns after a warm-up;"
         f" medians, and the sums of what was lost, doubled and wrong. {len(cluster.brokers)} broker(s), commits every"
         f" {COMMIT_S * 1000:g} ms."
     )
@@ -142,7 +142,10 @@ def _at_full_load(cluster: Cluster, competes: Lane, records: int) -> Figures:
     spent = [behind - then for then, behind in zip(before, _cpu_s(cluster, competes), strict=True)]
     own, brokers, postgres = (each * MICROSECONDS / records for each in spent)
     figures = {"records/s": records / (ended_at - backlog.visible_at), "own CPU µs": own, "brokers' CPU µs": brokers}
-    return figures | {"PostgreSQL's CPU µs": postgres} | verdict(competes.reader.everything(), numbers)
+    outputs, transactions = competes.reader.everything(), competes.reader.transactions
+    figures |= {"PostgreSQL's CPU µs": postgres}
+    figures |= {"records a transaction": records / transactions} if transactions else {}
+    return figures | verdict(outputs, numbers)
 
 
 def _cpu_s(cluster: Cluster, competes: Lane) -> tuple[float, float, float]:
@@ -156,7 +159,7 @@ async def latency(started: dict[str, Lane], effort: Effort) -> Table:
     found = await in_turns(measures, effort.rounds, notes)
     rows = {name: medians(runs) | _faults(runs) for name, runs in found.items()}
     told = (
-        f"{effort.rate:g} records/s for {effort.seconds:g} s a round, {effort.rounds} rounds in turns behind a warm-up;"
+        f"{effort.rate:g} records/s for {effort.seconds:g} s a round, {effort.rounds} rounds in turns after a warm-up;"
         " milliseconds from the moment that a record was due until a read_committed reader had its output; medians."
     )
     return Table("latency", "A hop at a steady rate", told, compared(rows, "p50", HAND.name), notes)

@@ -33,7 +33,7 @@ async def storing(cluster: Cluster, started: dict[str, Lane], effort: Effort) ->
     shares = ", ".join(f"{name}: {share:.0%} of them" for name, share in SHARES.items())
     told = (
         f"{effort.records:,} records a round ({shares}), at most {BATCH:,} a transaction,"
-        f" {effort.rounds} rounds in turns behind a warm-up; medians. The first three write events that are decoded"
+        f" {effort.rounds} rounds in turns after a warm-up; medians. The first three write events that are decoded"
         " already, and know no Kafka."
     )
     return Table("storing", "A hop with claims, state and outputs in PostgreSQL", told, rows, notes)

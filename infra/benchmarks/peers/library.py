@@ -20,7 +20,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from chassis.collecting import settle
 from exactly_once import Codec, KafkaSettings, Loop
-from exactly_once import loop as loops
 
 
 def engine_on(database: str) -> AsyncEngine:
@@ -37,9 +36,8 @@ async def main() -> None:
     prefix = lane.input.removesuffix(ParcelWeighed.topic)
     kafka = KafkaSettings(lane.bootstrap, lane.user, Path(lane.password_file), Path(lane.ca_file), prefix)
     processor = (stateful if lane.keeps_state else stateless)(lane.group.removeprefix(prefix))
-    loop = Loop(processor, engine=engine, kafka=kafka, codec=codec)
+    loop = Loop(processor, engine=engine, kafka=kafka, codec=codec, most_records=lane.most_records)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: asyncio.create_task(loop.stop()))
-    loops.MOST_RECORDS = loops.MOST_STATELESS = lane.most_records
     settle()
     await loop.run()
     if engine is not None:

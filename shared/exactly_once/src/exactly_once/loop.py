@@ -9,7 +9,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from datetime import timedelta
+from typing import Any, TypedDict, Unpack
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -39,6 +40,17 @@ COMPANY_S = 0.01  # a transaction becomes visible on its partitions' leaders one
 SILENT_S = 1.0  # records of which nothing comes, and control records, deserve no Kafka transaction under load
 
 
+class Options(TypedDict, total=False):
+    """What a loop does well without being told."""
+
+    instance: str  # a stable name among the group's processes: "1"
+    resources: Sequence[Any]  # what call functions ask for
+    most_records: int  # in a transaction: MOST_RECORDS, or MOST_STATELESS
+    silent_s: float  # for how long Kafka may not know that records are passed of which nothing came
+    claims_kept: timedelta  # longer than any topic keeps a record, or a late copy is processed twice
+    prune_every_s: float  # how often older claims go
+
+
 class Loop(Worker):
     """Consumes for one processor: one consumer, one transactional producer, at most one transaction each a batch."""
 
@@ -54,14 +66,11 @@ class Loop(Worker):
         engine: AsyncEngine | None,
         kafka: KafkaSettings | Edge,
         codec: Codec,
-        **options: Any,
+        **options: Unpack[Options],
     ) -> None:
-        """Prepare. Options: `instance` (a stable name, "1"), `resources` (what call functions ask for), `claims_kept`.
+        """Prepare. Without an engine Kafka's offsets are all that is kept, and nothing is there to be pruned.
 
-        Claims are kept for 45 days; it must be longer than any topic keeps a record, or a late copy is processed twice.
-        `prune_every_s` says how often what is older goes, `silent_s` for how long Kafka may not know that records are
-        passed of which nothing came. Without an engine Kafka's offsets are all that is kept, and nothing is there to be
-        pruned: stateless.py says what that promises; TypeError: the processor needs more.
+        stateless.py says what that promises; TypeError: the processor needs more.
         """
         super().__init__(processor.name)
         self._codec = codec
@@ -70,22 +79,22 @@ class Loop(Worker):
         self._producer = edge.producer(processor.name, options.get("instance", "1"))
         if engine is None:
             self._recovery = self._decider = Stateless(processor, codec, self._consumer, self._producer)
-            self._most = MOST_STATELESS
+            self._most = options.get("most_records", MOST_STATELESS)
         else:
             self._keep(processor, engine, codec, options)
         self._calls = Calls(processor, options.get("resources", ()))
-        self._silent_s: float = options.get("silent_s", SILENT_S)
+        self._silent_s = options.get("silent_s", SILENT_S)
         self._published_at = time.monotonic()
         self._is_behind = False  # the last batch was full
 
-    def _keep(self, processor: Processor, engine: AsyncEngine, codec: Codec, options: dict[str, Any]) -> None:
+    def _keep(self, processor: Processor, engine: AsyncEngine, codec: Codec, options: Options) -> None:
         """Decide in a database, and recover from what it keeps."""
         inbox = Inbox(processor.name)
         self._recovery = Recovery(engine, inbox, self._consumer, self._producer)
         self._decider = Decider(processor, engine, inbox, codec)
         kept, every_s = options.get("claims_kept", CLAIMS_KEPT), options.get("prune_every_s", EVERY_S)
         self._pruning = Pruning(engine, inbox, kept, every_s)
-        self._most = MOST_RECORDS
+        self._most = options.get("most_records", MOST_RECORDS)
 
     def health(self) -> str | None:
         """Return why this loop does not consume, None when it does."""

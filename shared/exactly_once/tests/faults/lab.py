@@ -97,9 +97,8 @@ async def _live(plan: Plan) -> None:
         codec = await Codec.open(
             registry, "/faults", emits=[tally.Added, tally.Totalled], handles=[tally.Added], prefix="faults."
         )
-        options = {"instance": plan.instance, "prune_every_s": 0.2}
         processor, keeps = (tally.repeating(), None) if plan.stateless else (tally.processor(), engine)
-        loop = Loop(processor, engine=keeps, kafka=kafka, codec=codec, **options)
+        loop = Loop(processor, engine=keeps, kafka=kafka, codec=codec, instance=plan.instance, prune_every_s=0.2)
         relay = Relay(tally.NAME, engine=engine, kafka=kafka)
         async with asyncio.TaskGroup() as group:
             group.create_task(loop.run())

@@ -171,10 +171,9 @@ async def gaps_between(scene: Scene, *, batches: int, records: int) -> list[floa
     return [after.began - before.ended for before, after in pairwise(scene.cluster.published[-batches:])]
 
 
-async def test_a_batch_holds_so_many_records_and_no_more(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "MOST_RECORDS", 3)
+async def test_a_batch_holds_so_many_records_and_no_more(scene: Scene) -> None:
     scene.put(*range(1, 8))
-    async with scene.looping():
+    async with scene.looping(most_records=3):
         await scene.passed()
     assert sizes(scene) == [3, 3, 1]
     assert await scene.priced() == list(range(1, 8))
