@@ -142,10 +142,7 @@ def _at_full_load(cluster: Cluster, competes: Lane, records: int) -> Figures:
     spent = [behind - then for then, behind in zip(before, _cpu_s(cluster, competes), strict=True)]
     own, brokers, postgres = (each * MICROSECONDS / records for each in spent)
     figures = {"records/s": records / (ended_at - backlog.visible_at), "own CPU µs": own, "brokers' CPU µs": brokers}
-    outputs, transactions = competes.reader.everything(), competes.reader.transactions
-    figures |= {"PostgreSQL's CPU µs": postgres}
-    figures |= {"records a transaction": records / transactions} if transactions else {}
-    return figures | verdict(outputs, numbers)
+    return figures | {"PostgreSQL's CPU µs": postgres} | verdict(competes.reader.everything(), numbers)
 
 
 def _cpu_s(cluster: Cluster, competes: Lane) -> tuple[float, float, float]:

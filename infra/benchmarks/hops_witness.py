@@ -3,7 +3,6 @@
 import io
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -90,34 +89,23 @@ class Reader:
         reading = {"group.id": f"bench.{topic}", "isolation.level": "read_committed", "enable.auto.commit": False}
         self._consumer = confluent_kafka.Consumer(cluster.client | reading | {"enable.partition.eof": True})
         self._positions = dict.fromkeys(range(partitions), 0)
-        self.transactions = 0
         self._topic = topic
         self._schema = fastavro.parse_schema(PostagePriced.avro_schema())
 
     def everything(self) -> list[dict[str, int]]:
-        """Return the outputs that are new since the last call.
-
-        By how many `transactions`, at least, tells the partition with the most offsets that hold no record: what is
-        left out are the markers at the ends of transactions, one in each partition that has something of one.
-        """
-        found, ended, until = list[dict[str, int]](), dict[int, int](), time.monotonic() + DEADLINE_S
-        began, holding = dict(self._positions), Counter[int]()
+        """Return the outputs that are new since the last call."""
+        found, ended, until = list[dict[str, int]](), set[int](), time.monotonic() + DEADLINE_S
         self._begin()
         while len(ended) < len(self._positions):
             if time.monotonic() > until:
                 raise TimeoutError(f"{self._topic} has no end")
             for record in self._consumer.consume(READ_AT_ONCE, READ_PATIENCE_S):
-                error, partition, offset = record.error(), record.partition(), record.offset()
-                if partition is None or offset is None:
-                    continue
+                error, partition = record.error(), record.partition()
                 if error is None:
                     found.append(self._taken(record))
-                    holding[partition] += 1
-                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # confluent's name
-                    ended[partition] = offset
+                elif error.code() == KafkaError._PARTITION_EOF and partition is not None:  # noqa: SLF001  # confluent's name
+                    ended.add(partition)
         self._consumer.unassign()
-        self._positions = ended
-        self.transactions = max(end - began[place] - holding[place] for place, end in ended.items())
         return found
 
     def arrivals(self, number: int, deadline_s: float, ready: threading.Event) -> dict[int, float]:

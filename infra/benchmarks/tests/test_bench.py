@@ -88,8 +88,6 @@ def test_growth_has_a_row_for_every_size(tables: dict[str, Any]) -> None:
         rows = tables[name]["rows"]
         assert rows.keys() == {f"{size}" for size in sizes}
         assert [[row[fault] for fault in FAULTS] for row in rows.values()] == [[0, 0, 0]] * len(sizes)
-    for size, row in tables["batches"]["rows"].items():  # a transaction may leave no marker in the fullest partition
-        assert row["records a transaction"] <= 1.5 * int(size)
     assert len(tables["memory"]["rows"]) == 1 + len(growth.QUICK.idle_partitions)
 
 
