@@ -53,6 +53,19 @@ def swap(shop: Rehearsal, first: Record, second: Record) -> None:
             claims[event_id] = claims[event_id]._replace(place=places[event_id])
 
 
+def test_what_a_compacted_topic_keeps_for_longer_than_claims_are_kept_accuses_nobody(shop: Rehearsal) -> None:
+    compacted = shop.wiring.compacted
+    shop.records = [each._replace(outlived=True) for each in shop.records if each.place.topic in compacted]
+    shop.overrides["bounds"] = {
+        partition: ends if partition[0] in compacted else Bounds(ends.high, ends.stable, ends.high)
+        for partition, ends in shop.evidence().bounds.items()
+    }
+    for claims in shop.claims.values():
+        claims.clear()
+
+    assert failed(shop) == {}
+
+
 def test_a_shop_without_faults_violates_nothing(shop: Rehearsal) -> None:
     judged = findings(shop.evidence())
 

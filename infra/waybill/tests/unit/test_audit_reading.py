@@ -85,6 +85,11 @@ def test_only_the_wire_format_names_a_schema() -> None:
     assert schema_id_of(b"\1\0\0\1\2rest") is None
 
 
+@pytest.mark.parametrize(("days", "outlived"), [(0.0, False), (43.9, False), (44.1, True)])
+def test_a_record_tells_whether_it_is_older_than_claims_are_kept(days: float, *, outlived: bool) -> None:
+    assert decode(Raw(PLACE, b"k", b"v", {}, days * 86_400), {}).outlived is outlived
+
+
 def test_a_dead_letter_names_the_record_that_it_buries() -> None:
     headers = {"dlq_topic": b"orders.stock", "dlq_partition": b"2", "dlq_offset": b"40", "dlq_event_id": b"e1"}
 
@@ -102,9 +107,11 @@ REDRIVEN = {"redrive_group": b"inventory", "redrive_event_id": b"e1", "redrive_a
         ({"ce_id": b"e1", **REDRIVEN}, Redrive("inventory", "e1")),
         ({**REDRIVEN, "ce_id": b"e1"}, None),
         ({"ce_id": b"e1", **REDRIVEN, "redrive_attempt": b"first"}, None),
+        ({"ce_id": b"e1", **REDRIVEN, "redrive_attempt": b"3000000000"}, None),
+        ({"ce_id": b"e1", **REDRIVEN, "redrive_event_id": b"a\0b"}, None),
         ({"ce_id": b"e1"}, None),
     ],
-    ids=["its last headers", "not the last", "no attempt", "none"],
+    ids=["its last headers", "not the last", "no attempt", "no attempt that a claim holds", "no id", "none"],
 )
 def test_a_redriven_record_says_so_in_its_last_headers(headers: dict[str, bytes], said: Redrive | None) -> None:
     assert redrive_of(Raw(PLACE, b"k", b"v", headers)) == said

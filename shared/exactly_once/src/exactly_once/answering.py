@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from exactly_once.batch import Entry, Output
 from exactly_once.codec import Codec
 from exactly_once.dead_letters import letter
-from exactly_once.envelope import CORRELATION_ID, TRACEPARENT, Provenance, output_id, text_header
+from exactly_once.envelope import CORRELATION_ID, TRACEPARENT, Provenance, id_header, output_id
 from exactly_once.event import Event
 from exactly_once.processor import Emitted, Processor, WorkingSet
 
@@ -46,8 +46,9 @@ class Answering:
 
     def _encode(self, entry: Entry, events: Sequence[Event]) -> list[Output]:
         record = entry.record
-        correlation_id = text_header(record.headers, CORRELATION_ID) or entry.event_id
-        traceparent = text_header(record.headers, TRACEPARENT)
+        # only what is an id is handed on: an output that a foreign header makes too large is never published
+        correlation_id = id_header(record.headers, CORRELATION_ID) or entry.event_id
+        traceparent = id_header(record.headers, TRACEPARENT)
         outputs = []
         for index, event in enumerate(events):
             event_id = output_id(self.processor.name, entry.event_id, index)

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from exactly_once.avro import full_name
 from exactly_once.batch import Entry, Record, Redrive, Rejection
 from exactly_once.edge import Schemas
-from exactly_once.envelope import ID, MAX_ID_LENGTH, Headers, Provenance, headers_of, shared_headers, text_header
+from exactly_once.envelope import ID, Headers, Provenance, headers_of, id_header, shared_headers
 from exactly_once.errors import RejectRecord, one_line
 from exactly_once.event import Event
 from exactly_once.redrive import redrive_of
@@ -123,8 +123,8 @@ class Codec:
         except Exception as error:  # noqa: BLE001  # whatever bytes do to the decoder: they stay undecodable
             why = Rejection("undecodable", f"{type(error).__name__}: {one_line(error)}")
             return Entry(record, _own_id(record, redrive), None, why, redrive=redrive)
-        event_id = text_header(record.headers, ID)
-        if event is not None and not (0 < len(event_id) <= MAX_ID_LENGTH and "\0" not in event_id):
+        event_id = id_header(record.headers, ID)
+        if event is not None and not event_id:
             why = Rejection("undecodable", f"the header {ID} is missing, too long or holds a zero byte")
             return Entry(record, _own_id(record, redrive), None, why, redrive=redrive)
         return Entry(record, event_id or _own_id(record, redrive), event, redrive=redrive)

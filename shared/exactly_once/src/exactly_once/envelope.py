@@ -99,6 +99,12 @@ def text_header(headers: Headers, name: str) -> str:
     return ""
 
 
+def id_header(headers: Headers, name: str) -> str:
+    """Return a header that is an id, empty where it is none: missing, too long, or with a zero byte."""
+    text = text_header(headers, name)
+    return text if len(text) <= MAX_ID_LENGTH and "\0" not in text else ""
+
+
 def output_id(group: str, cause: str, index: int) -> str:
     """Return the id of the n-th output of a group for an event: the same on every attempt, another in every group.
 

@@ -20,10 +20,12 @@ from exactly_once.calls import Calls
 from exactly_once.codec import Codec
 from exactly_once.decide import Decider
 from exactly_once.edge import Edge
+from exactly_once.errors import Retryable
 from exactly_once.inbox import Inbox
 from exactly_once.kafka.cluster import edge_to
 from exactly_once.kafka.membership import Membership
 from exactly_once.kafka.settings import KafkaSettings
+from exactly_once.pace import Portion
 from exactly_once.processor import Processor
 from exactly_once.pruning import CLAIMS_KEPT, EVERY_S, Pruning
 from exactly_once.publishing import Publishing
@@ -57,7 +59,7 @@ class Loop(Worker):
     _recovery: Recovery | Stateless
     _decider: Decider | Stateless
     _pruning: Pruning | None = None
-    _most: int
+    _portion: Portion
 
     def __init__(
         self,
@@ -79,7 +81,7 @@ class Loop(Worker):
         self._producer = edge.producer(processor.name, options.get("instance", "1"))
         if engine is None:
             self._recovery = self._decider = Stateless(processor, codec, self._consumer, self._producer)
-            self._most = options.get("most_records", MOST_STATELESS)
+            self._portion = Portion(options.get("most_records", MOST_STATELESS))
         else:
             self._keep(processor, engine, codec, options)
         self._calls = Calls(processor, options.get("resources", ()))
@@ -94,7 +96,7 @@ class Loop(Worker):
         self._decider = Decider(processor, engine, inbox, codec)
         kept, every_s = options.get("claims_kept", CLAIMS_KEPT), options.get("prune_every_s", EVERY_S)
         self._pruning = Pruning(engine, inbox, kept, every_s)
-        self._most = options.get("most_records", MOST_RECORDS)
+        self._portion = Portion(options.get("most_records", MOST_RECORDS))
 
     def health(self) -> str | None:
         """Return why this loop does not consume, None when it does."""
@@ -124,7 +126,7 @@ class Loop(Worker):
         decided = ownership.positions
         self._consumer.resume_at(membership, decided)
         self._why = None
-        reading = Reading(self._consumer, self._codec, membership, self._most)
+        reading = Reading(self._consumer, self._codec, membership, self._portion)
         async with reading, Publishing(decided) as published:
             while not self._stopping.is_set():
                 if self._pruning is not None:
@@ -147,8 +149,13 @@ class Loop(Worker):
     async def _decide(self, batch: Batch, epochs: Positions) -> list[Output]:
         """Pass a batch through PostgreSQL, where there is one."""
         batch = await self._calls.ask(batch)
-        with self._timed("decide", len(batch.entries)):
-            outputs = await self._decider.decide(batch, epochs)
+        try:
+            with self._timed("decide", len(batch.entries)):
+                outputs = await self._decider.decide(batch, epochs)
+        except Retryable:
+            self._portion.failed(len(batch.entries))
+            raise
+        self._portion.decided()
         self._count(batch)
         return outputs
 

@@ -23,6 +23,7 @@ STRETCH_S = 0.0005  # requests that this process serves usually wait no longer f
 AT_FIRST = 10  # records at a stretch, before anything is known of how long they take
 AT_MOST = 25  # even if those before were quick: the next ones may not be
 SHORTEST_S = 1e-9
+LEAST = 50  # records: what is too slow for so few is no matter of their number
 T = TypeVar("T")
 
 
@@ -67,6 +68,25 @@ class Pace:
         rest_s = min(REST_PER_COST * share * usual_s, LONGEST_REST_S)
         late_s = max(0.0, cost_s - usual_s)
         self._next = time.monotonic() + max(rest_s - late_s, min(usual_s, rest_s))
+
+
+class Portion:
+    """How many records a batch has at most: half of those that failed, then twice as many after each success.
+
+    A database that is too slow for a full batch would be asked for the same one for ever.
+    """
+
+    def __init__(self, most: int) -> None:
+        """Begin with as many as there may ever be."""
+        self._most = self.records = most
+
+    def failed(self, records: int) -> None:
+        """Note that so many could not be decided."""
+        self.records = max(min(LEAST, self._most), records // 2)
+
+    def decided(self) -> None:
+        """Note a success."""
+        self.records = min(self._most, 2 * self.records)
 
 
 class Backoff:

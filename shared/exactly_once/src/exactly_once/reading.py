@@ -7,7 +7,7 @@ from exactly_once.batch import Batch, Entry, Positions, Record
 from exactly_once.codec import Codec
 from exactly_once.edge import Consumer
 from exactly_once.kafka.membership import Membership
-from exactly_once.pace import stretches
+from exactly_once.pace import Portion, stretches
 
 MOST_BYTES = 8 << 20  # of a batch, as it came: what is held in memory, and published within a transaction's deadline
 AT_A_TIME = 500  # records: those that are suddenly larger overshoot the bound by one poll
@@ -21,12 +21,12 @@ class Reading:
     its failure, which comes again: behind the recovery it is read anew.
     """
 
-    def __init__(self, consumer: Consumer, codec: Codec, membership: Membership, most: int) -> None:
-        """Start with nothing. A batch has `most` records, or fewer where they are large."""
+    def __init__(self, consumer: Consumer, codec: Codec, membership: Membership, portion: Portion) -> None:
+        """Start with nothing. A batch has a portion's records, or fewer where they are large."""
         self._consumer = consumer
         self._codec = codec
         self._membership = membership
-        self._most = most
+        self._portion = portion
         self._entries: list[Entry] = []
         self._bytes = 0
         self._largest = MOST_BYTES // AT_FIRST  # of the last poll
@@ -36,7 +36,7 @@ class Reading:
     @property
     def is_full(self) -> bool:
         """Tell whether there is as much as a batch may have."""
-        return len(self._entries) >= self._most or self._bytes >= MOST_BYTES
+        return len(self._entries) >= self._portion.records or self._bytes >= MOST_BYTES
 
     def __len__(self) -> int:
         """Return how many records wait."""
@@ -59,7 +59,7 @@ class Reading:
 
     async def _read(self, patience_s: float) -> None:
         while True:
-            wanted = min(self._most - len(self._entries), AT_A_TIME, self._fitting)
+            wanted = min(self._portion.records - len(self._entries), AT_A_TIME, self._fitting)
             records, reached = await self._consumer.poll(self._membership, patience_s, wanted)
             await self._codec.learn(records)
             self._entries += [self._codec.decode(each) async for few in stretches(records) for each in few]

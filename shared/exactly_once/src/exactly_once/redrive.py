@@ -15,8 +15,11 @@ from exactly_once.envelope import (
     REDRIVE_GROUP,
     REDRIVE_HEADERS,
     Headers,
+    id_header,
     text_header,
 )
+
+MOST_DIGITS = 9  # of an attempt: PostgreSQL's integers have as many
 
 
 class Redriven(NamedTuple):
@@ -56,10 +59,10 @@ def redrive_of(headers: Headers) -> Redrive | None:
     told = headers[-len(REDRIVE_HEADERS) :]
     if tuple([name for name, _ in told]) != REDRIVE_HEADERS:
         return None
-    attempt = text_header(told, REDRIVE_ATTEMPT)
-    if not attempt.isdecimal():
+    event_id, attempt = id_header(told, REDRIVE_EVENT_ID), text_header(told, REDRIVE_ATTEMPT)
+    if not event_id or not attempt.isdecimal() or len(attempt) > MOST_DIGITS:  # nothing that a claim can hold
         return None
-    return Redrive(text_header(told, REDRIVE_GROUP), text_header(told, REDRIVE_EVENT_ID), int(attempt))
+    return Redrive(text_header(told, REDRIVE_GROUP), event_id, int(attempt))
 
 
 def without_redrive(headers: Headers) -> Headers:

@@ -2,7 +2,10 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar, Self
 
 import pytest
 from prometheus_client import REGISTRY
@@ -10,14 +13,17 @@ from shared.exactly_once.tests.memory.scene import (
     GROUP,
     ParcelLost,
     ParcelWeighed,
+    PostagePriced,
     Scene,
     eventually,
     running,
     until_it_gathers,
 )
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from exactly_once import Codec, Retryable, loop, pace
+from exactly_once import Codec, Event, Processor, Retryable, loop, pace
 from exactly_once.batch import Partition
+from exactly_once.envelope import CORRELATION_ID, ID, TRACEPARENT, text_header
 
 ONE = Partition("parcels", 0)
 FOR_EVER_S = 1_000.0
@@ -271,3 +277,54 @@ async def test_what_became_of_each_record_is_counted(scene: Scene) -> None:
     counted = [sample("step_seconds_count", step=each) for each in ("decide", "publish")]
     assert [new - old for old, new in zip(times, counted, strict=True)] == [1, 1]
     assert 0 < sample("step_seconds_sum", step="decide") < 60
+
+
+LONG = b"x" * 950_000
+
+
+async def test_what_a_foreign_producer_writes_into_headers_does_not_make_an_output_too_large(scene: Scene) -> None:
+    scene.put(7)
+    (record,) = scene.cluster.records("parcels")
+    headers = ((ID, b"foreign"), (CORRELATION_ID, LONG), (TRACEPARENT, LONG))
+    scene.cluster.append("parcels", record.key, record.value, headers)
+    async with scene.looping():
+        await scene.passed()
+    _, output = scene.cluster.records("parcels.postage")
+    assert text_header(output.headers, CORRELATION_ID) == "foreign"
+    assert sum(len(name) + len(value or b"") for name, value in output.headers) < 1_000
+
+
+@dataclass
+class SlowTable:
+    """Stands for a PostgreSQL that has time for four rows."""
+
+    asked: ClassVar[list[int]] = []
+
+    @classmethod
+    async def load(cls, _: AsyncConnection, events: Sequence[Event]) -> Self:
+        cls.asked.append(len(events))
+        if len(events) > 4:
+            raise Retryable("PostgreSQL took too long")
+        return cls()
+
+    async def save(self, _: AsyncConnection) -> None:
+        return
+
+
+async def test_what_is_too_slow_in_one_batch_is_decided_in_smaller_ones_that_grow_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "LEAST", 3)
+    monkeypatch.setattr(pace, "FIRST_BACKOFF_S", 0.001)
+    scene.processor = Processor(GROUP)
+
+    @scene.processor.handles(ParcelWeighed)
+    def price(parcel: ParcelWeighed, table: SlowTable) -> PostagePriced:
+        return PostagePriced(parcel_id=parcel.parcel_id, cents=parcel.grams)
+
+    scene.put(*range(16))
+    async with scene.looping(most_records=16):
+        await scene.passed()
+    assert await scene.priced() == list(range(16))
+    assert SlowTable.asked[:4] == [16, 8, 4, 8]  # and what is too slow for three as well stays three
+    assert min(SlowTable.asked[:-1]) >= 3

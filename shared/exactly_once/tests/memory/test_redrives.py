@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from shared.exactly_once.tests.memory.scene import Nothing, ParcelWeighed, PostagePriced
+from shared.exactly_once.tests.memory.scene import GROUP, Nothing, ParcelWeighed, PostagePriced, Scene
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -11,6 +11,7 @@ from exactly_once import Processor, RejectRecord, claims
 from exactly_once.batch import Entry, Partition, Record, Redrive, Rejection
 from exactly_once.claims import Claims
 from exactly_once.dead_letters import topic_of
+from exactly_once.envelope import ID, REDRIVE_HEADERS
 from exactly_once.redrive import redriven
 from exactly_once.testing import TestKit
 from exactly_once.transactions import transaction
@@ -59,3 +60,22 @@ async def test_a_letter_that_can_be_decoded_at_last_wins_its_own_id_and_counts_o
         await mine.claim(connection, [entry(place, 1, rejection=Rejection("undecodable", "garbage"))])
         won = await mine.claim(connection, [entry("a", 2, redrive=Redrive(mine.group, place, 0))])
     assert [(each.event_id, each.attempt) for each in won] == [("a", 1)]
+
+
+@pytest.mark.parametrize(
+    ("event_id", "attempt"),
+    [(b"a\0b", b"0"), (b"e-1", b"3000000000"), (b"e-1", b"9" * 5_000)],
+    ids=["zero byte", "no int32", "no int"],
+)
+async def test_who_writes_a_redrives_headers_with_what_no_claim_can_hold_stops_nobody(
+    scene: Scene, event_id: bytes, attempt: bytes
+) -> None:
+    scene.put(1, 2, 3)
+    record = scene.cluster.records("parcels")[1]
+    told = tuple(zip(REDRIVE_HEADERS, (GROUP.encode(), event_id, attempt), strict=True))
+    scene.cluster.append("parcels", record.key, record.value, ((ID, b"forged"), *told))
+    scene.put(4)
+    async with scene.looping() as worker:
+        await scene.passed()
+        assert worker.health() is None
+    assert await scene.priced() == [1, 2, 3, 2, 4]

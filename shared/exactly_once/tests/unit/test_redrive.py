@@ -38,6 +38,18 @@ def test_a_record_that_came_by_itself_repeats_no_letter() -> None:
     assert redrive_of((*HEADERS, *((name, b"x") for name in REDRIVE_HEADERS))) is None, "an attempt is a number"
 
 
+@pytest.mark.parametrize(
+    ("event_id", "attempt"),
+    [
+        *((event_id, b"0") for event_id in (b"", b"a\0b", b"x" * 201)),
+        *((b"e-1", attempt) for attempt in (b"-1", b"1.5", b"1" * 10, b"9" * 5_000)),
+    ],
+)
+def test_headers_that_no_claim_can_hold_repeat_no_letter(event_id: bytes, attempt: bytes) -> None:
+    headers = tuple(zip(REDRIVE_HEADERS, (b"inventory", event_id, attempt), strict=True))
+    assert redrive_of((*HEADERS, *headers)) is None
+
+
 def test_the_letter_of_a_redriven_record_holds_the_original_headers_and_the_new_attempt() -> None:
     first = a_letter(a_record())
     again = redriven(first.key, first.value, first.headers)

@@ -17,6 +17,8 @@ from waybill.errors import UsageError
 
 WIRE_HEADER = 5
 UNKNOWN_SCHEMA = 404
+LONGEST_ID, MOST_DIGITS = 200, 9
+CLAIMS_KEPT_S = 44 * 86_400.0  # for 45 days, but not to the second
 REDRIVE_HEADERS = ("redrive_group", "redrive_event_id", "redrive_attempt")
 
 
@@ -83,6 +85,7 @@ def decode(raw: Raw, schemas: Schemas) -> Record:
         digest=digest(raw.key, raw.value),
         fields=fields,
         redrive=redrive_of(raw),
+        outlived=raw.age_s > CLAIMS_KEPT_S,
     )
 
 
@@ -108,9 +111,12 @@ def letter_of(group: str, raw: Raw) -> Letter:
 
 def redrive_of(raw: Raw) -> Redrive | None:
     """Return which dead letter a record repeats, as its last headers say. None: it came by itself."""
-    if tuple(raw.headers)[-len(REDRIVE_HEADERS) :] != REDRIVE_HEADERS or not _text(raw, "redrive_attempt").isdecimal():
+    if tuple(raw.headers)[-len(REDRIVE_HEADERS) :] != REDRIVE_HEADERS:
         return None
-    return Redrive(_text(raw, "redrive_group"), _text(raw, "redrive_event_id"))
+    event_id, attempt = _text(raw, "redrive_event_id"), _text(raw, "redrive_attempt")
+    if not 0 < len(event_id) <= LONGEST_ID or "\0" in event_id or not attempt.isdecimal() or len(attempt) > MOST_DIGITS:
+        return None
+    return Redrive(_text(raw, "redrive_group"), event_id)
 
 
 def _text(raw: Raw, name: str) -> str:

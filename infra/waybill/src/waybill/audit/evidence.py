@@ -38,6 +38,7 @@ class Record(NamedTuple):
     digest: bytes
     fields: Mapping[str, Any]
     redrive: Redrive | None = None
+    outlived: bool = False  # it is older than claims are kept
 
     @property
     def order_id(self) -> str:
@@ -188,6 +189,10 @@ class Evidence:
         if claim is None or claim.rejected or self.copies.get(claim.place, claim.place) != record.place:
             return None
         return claim.place
+
+    def forgotten(self, record: Record) -> bool:
+        """Tell whether a compacted topic has kept a record for longer than its claims are kept."""
+        return record.outlived and record.place.topic in self.wiring.compacted
 
     @cached_property
     def stopped(self) -> set[str]:

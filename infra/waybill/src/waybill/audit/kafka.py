@@ -36,6 +36,7 @@ class Raw(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Mapping[str, bytes]
+    age_s: float = 0.0
 
 
 class Topics:
@@ -65,7 +66,7 @@ class Topics:
         """Return every record that a `read_committed` reader sees, below the last stable offsets given."""
         start = dict.fromkeys(bounds, OFFSET_BEGINNING)
         return [
-            Raw(place, message.key(), message.value(), _headers(message))
+            Raw(place, message.key(), message.value(), _headers(message), _age_s(message))
             for place, message in self._scan(start, "read_committed")
             if place.offset < bounds[place[:2]].stable
         ]
@@ -143,6 +144,11 @@ class Topics:
     def _place(self, message: Message) -> Place:
         topic = self._names.logical(message.topic() or "")
         return Place(topic, message.partition() or 0, message.offset() or 0)
+
+
+def _age_s(message: Message) -> float:
+    _, written_ms = message.timestamp()
+    return time.time() - written_ms / 1000
 
 
 def _headers(message: Message) -> dict[str, bytes]:

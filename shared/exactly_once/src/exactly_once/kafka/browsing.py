@@ -70,7 +70,7 @@ async def browsing(settings: KafkaSettings) -> AsyncIterator[Browser]:
         async with asyncio.timeout(DEADLINE_S):
             await consumer.start()
             yield Browser(consumer, settings.prefix)
-    except (KafkaError, TimeoutError) as error:
+    except (KafkaError, TimeoutError, UnicodeDecodeError) as error:  # the last: a header's name is none
         raise Retryable(f"user {settings.user} can't read from {settings.bootstrap}: {error!r}") from error
     finally:
         await closed(consumer.stop(), deadline_s=0)  # nobody needs to wait for it

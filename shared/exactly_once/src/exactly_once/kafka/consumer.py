@@ -140,6 +140,9 @@ class GroupConsumer:
             fetched = await self._consumer.getmany(timeout_ms=int(timeout_s * 1000), max_records=most)
         except OffsetOutOfRangeError as error:
             raise Halted(f"{self._group}: the topic no longer has our position: {error}") from error
+        except UnicodeDecodeError as error:  # aiokafka's: it does not say of which record
+            places = ", ".join(f"{each.topic}/{each.partition}" for each in sorted(membership.partitions))
+            raise Halted(f"{self._group}: a header's name is no UTF-8 in a record of one of {places}") from error
         except KafkaError as error:
             self._failed = True
             raise Retryable(f"{self._group} can't fetch: {error!r}") from error

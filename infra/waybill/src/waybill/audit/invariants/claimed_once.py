@@ -11,7 +11,7 @@ def check(evidence: Evidence) -> Finding:
     """Judge that nothing was lost and nothing was taken or published twice."""
     handled = list(_handled(evidence))
     violations = [
-        *_unclaimed(handled),
+        *_unclaimed(evidence, handled),
         *_misplaced(evidence),
         *_doubled(evidence),
         *_confused(evidence),
@@ -34,8 +34,10 @@ def _handled(evidence: Evidence) -> Iterator[tuple[str, Group, Record]]:
                     yield name, group, record
 
 
-def _unclaimed(handled: list[tuple[str, Group, Record]]) -> Iterator[Violation]:
+def _unclaimed(evidence: Evidence, handled: list[tuple[str, Group, Record]]) -> Iterator[Violation]:
     for name, group, record in handled:
+        if evidence.forgotten(record):
+            continue
         if record.event_id not in group.claims and str(record.place) not in group.claims:
             order = f" of order {record.order_id}" if record.order_id else ""
             what = f"{name} went past this {record.event_type}{order} at {record.place} and never claimed it"

@@ -25,7 +25,7 @@ def _violation(record: Record) -> Violation:
 def _explained(evidence: Evidence, record: Record) -> bool:
     if record.place in evidence.rejected:  # foreign bytes, that ended as a dead letter
         return True
-    if record.place in evidence.copies:  # as well explained as the record that it repeats
+    if record.place in evidence.copies or evidence.forgotten(record):  # as well explained as what it repeats, or was
         return True
     if not record.fields:
         return False
