@@ -53,8 +53,8 @@ class Decider:
         """Try a lone record again, then make it a dead letter of class `bug`."""
         backoff = Backoff()
         for _ in range(ATTEMPTS_AT_A_BUG - 1):
-            await backoff.wait()
             try:
+                await backoff.wait()
                 return await self._transact(batch, epochs)
             except ExactlyOnceError:
                 raise
