@@ -1,6 +1,7 @@
 """The pure parts of the local stack: what is asked for, what is refused, who can read a secret."""
 
 import hashlib
+import os
 import re
 import socket
 import stat
@@ -69,6 +70,19 @@ def test_secrets_are_their_owners_alone(tmp_path: Path) -> None:
     assert secrets.ensure(tmp_path, "kafka-operator") == made
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_link_where_a_secret_is_drafted_is_not_followed(tmp_path: Path) -> None:
+    anothers = tmp_path / "anothers"
+    anothers.write_text("as it was")
+    (tmp_path / f".secret.{os.getpid()}").symlink_to(anothers)
+    secrets.write(tmp_path / "secret", "a password")
+    assert anothers.read_text() == "as it was"
+    assert not (tmp_path / "secret").is_symlink()
+    assert {each.name: each.read_text() for each in tmp_path.iterdir()} == {
+        "anothers": "as it was",
+        "secret": "a password",
+    }
 
 
 def test_keys_of_brokers_are_their_owners_alone(tmp_path: Path) -> None:
