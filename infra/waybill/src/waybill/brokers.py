@@ -148,11 +148,15 @@ def new_id() -> str:
 
 
 def scram(user: str, password: str) -> str:
-    """Return a credential that keeps the clear text off the command line (RFC 5802)."""
+    """Return the arguments by which kafka-storage adds a credential (RFC 5802), one a line.
+
+    They are for a file that only its owner reads, given as `@FILE`: on a command line everybody on the machine sees
+    them, and whoever has the salted password comes in with it, as with the clear text.
+    """
     salt = secrets.token_bytes(24)
     salted = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, SCRAM_ITERATIONS)
     fields = f"salt={_b64(salt)},saltedpassword={_b64(salted)},iterations={SCRAM_ITERATIONS}"
-    return f"SCRAM-SHA-512=[name={user},{fields}]"
+    return f"--add-scram\nSCRAM-SHA-512=[name={user},{fields}]\n"
 
 
 def _b64(data: bytes) -> str:

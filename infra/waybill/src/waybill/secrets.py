@@ -40,6 +40,8 @@ def write(path: Path, text: str) -> None:
     """Write a file that nobody but its owner can ever read; it appears whole or not at all."""
     path.parent.mkdir(mode=OWNER_ONLY_FOLDER, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ONLY), "w") as file:
+    draft.unlink(missing_ok=True)  # of a namesake that died, or planted where others can write
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    with os.fdopen(os.open(draft, flags, OWNER_ONLY), "w") as file:
         file.write(text)
     draft.rename(path)

@@ -1,6 +1,7 @@
 """The stack in containers, as far as it goes without Docker: what is in the way, who can read what, how a part is."""
 
 import os
+import re
 import socket
 import stat
 from pathlib import Path
@@ -228,6 +229,15 @@ def test_what_is_given_is_readable_by_its_part_alone_and_stays_as_it_is(
     before = {each: each.stat().st_mtime_ns for each in volume.rglob("*.pem")}
     giving.give(giving.given(tmp_path / "home", Layout()), volume)
     assert {each: each.stat().st_mtime_ns for each in volume.rglob("*.pem")} == before
+
+
+def test_a_broker_in_containers_has_the_operators_credential_on_no_command_line(tmp_path: Path) -> None:
+    script = (Path(__file__).parents[3] / "docker" / "broker.sh").read_text()
+    assert re.findall(r"\S*operator\.scram\S*", script) == ['"@$given/operator.scram"']  # kafka-storage reads it
+    giving.ensure_secrets(tmp_path, Layout())
+    (given,) = (each for each in giving.given(tmp_path, Layout()) if each.name == "operator.scram")
+    option, credential = given.text.splitlines()
+    assert (option, credential.startswith("SCRAM-SHA-512=[name=operator,salt=")) == ("--add-scram", True)
 
 
 def test_a_broker_in_containers_is_told_what_a_local_one_is_but_for_addresses() -> None:

@@ -1,8 +1,12 @@
 """The pure parts of the local stack: what is asked for, what is refused, who can read a secret."""
 
 import hashlib
+import os
+import re
 import socket
 import stat
+import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -10,7 +14,7 @@ import pytest
 from waybill import secrets
 from waybill.brokers import new_id, replicas
 from waybill.errors import UsageError
-from waybill.local import artifacts, state
+from waybill.local import artifacts, kafka, state
 from waybill.local.certificates import ensure_certificates
 from waybill.local.layout import Options, checked
 from waybill.stack import Stack
@@ -68,6 +72,19 @@ def test_secrets_are_their_owners_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
+def test_a_link_where_a_secret_is_drafted_is_not_followed(tmp_path: Path) -> None:
+    anothers = tmp_path / "anothers"
+    anothers.write_text("as it was")
+    (tmp_path / f".secret.{os.getpid()}").symlink_to(anothers)
+    secrets.write(tmp_path / "secret", "a password")
+    assert anothers.read_text() == "as it was"
+    assert not (tmp_path / "secret").is_symlink()
+    assert {each.name: each.read_text() for each in tmp_path.iterdir()} == {
+        "anothers": "as it was",
+        "secret": "a password",
+    }
+
+
 def test_keys_of_brokers_are_their_owners_alone(tmp_path: Path) -> None:
     ensure_certificates(tmp_path, 3)
     stores = sorted((tmp_path / "tls").glob("broker-*.pem"))
@@ -112,3 +129,29 @@ def test_a_home_belongs_to_one_supervisor(tmp_path: Path) -> None:
 
 def test_no_id_of_kafka_looks_like_an_option() -> None:
     assert not any(new_id().startswith("-") for _ in range(1_000))
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_the_operators_credential_is_on_no_command_line_and_its_file_does_not_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """Whoever has the salted password comes in with it, as with the password."""
+    folder = tmp_path / "home" / "kafka"
+    ran: list[list[str]] = []
+
+    def formatted(command: list[str]) -> subprocess.CompletedProcess[str]:
+        assert "saltedpassword" not in " ".join(command)
+        (file,) = (Path(word.removeprefix("@")) for word in command if word.startswith("@"))
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        (salted,) = re.findall(r"saltedpassword=([^,]{80,}),", file.read_text())
+        assert salted not in " ".join(command)
+        ran.append(command)
+        (folder / "1").mkdir()
+        (folder / "1" / "meta.properties").touch()
+        return subprocess.CompletedProcess(command, code, stdout="", stderr="no room")
+
+    monkeypatch.setattr(kafka, "run_to_end", formatted)
+    with pytest.raises(UsageError, match="can't be formatted: no room") if code else nullcontext():
+        kafka.programs(options(tmp_path, brokers=1), [])
+    assert len(ran) == 1
+    assert {each.name for each in folder.iterdir()} == {"1", "1.properties", "compiler.json", "log4j2.xml"}

@@ -84,12 +84,16 @@ def _format(options: Options, classpath: str) -> None:
     folder = options.home / "kafka"
     for node in range(1, options.brokers + 1):
         shutil.rmtree(folder / str(node), ignore_errors=True)
+    credential = folder / "operator.scram"
     command = [
         *_java(folder), "-cp", classpath, "kafka.tools.StorageTool", "format", f"--cluster-id={new_id()}",
-        "--config", str(folder / "1.properties"),
-        "--add-scram", scram("operator", secrets.ensure(options.home, "kafka-operator")),
+        "--config", str(folder / "1.properties"), f"@{credential}",
     ]  # fmt: skip
-    done = run_to_end(command)
+    secrets.write(credential, scram("operator", secrets.ensure(options.home, "kafka-operator")))
+    try:
+        done = run_to_end(command)
+    finally:
+        credential.unlink()
     if done.returncode:
         raise UsageError(f"Kafka's folder {folder} can't be formatted: {(done.stderr or done.stdout).strip()[-300:]}")
     meta = (folder / "1" / "meta.properties").read_text()

