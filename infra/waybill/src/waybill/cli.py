@@ -2,15 +2,20 @@
 
 import functools
 import inspect
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
+from types import FrameType
 from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from waybill.errors import UsageError
 from waybill.stacks import VARIABLE, Kind, choose
+
+TERMINATED = 143  # as a shell says of SIGTERM
 
 Function = Callable[..., None]
 
@@ -113,12 +118,33 @@ def waybill() -> None:
     """Waybill: a shop's order pipeline on Kafka that proves its guarantees."""
 
 
-def main() -> None:
-    """Run the command line. Wrong use is one sentence and exit code 2; Ctrl-C is 130."""
+@contextmanager
+def unwound_by_sigterm() -> Iterator[None]:
+    """Have SIGTERM end the block as Ctrl-C does, once, and then the process with 143."""
+    told: list[int] = []
+
+    def unwind(number: int, frame: FrameType | None) -> None:
+        if not told:  # `timeout` tells the command, and then its group: what unwinds is left to it
+            told.append(number)
+            interrupt = signal.getsignal(signal.SIGINT)  # asyncio, where it runs, has its own
+            (interrupt if callable(interrupt) else signal.default_int_handler)(signal.SIGINT, frame)
+
+    before = signal.signal(signal.SIGTERM, unwind)
     try:
-        app()
-    except UsageError as error:
-        print(f"waybill: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if told:
+            sys.exit(TERMINATED)
+
+
+def main() -> None:
+    """Run the command line. Wrong use is one sentence and exit code 2; Ctrl-C is 130, SIGTERM 143."""
+    with unwound_by_sigterm():
+        try:
+            app()
+        except UsageError as error:
+            print(f"waybill: {error}", file=sys.stderr)
+            sys.exit(2)
+        except KeyboardInterrupt:
+            sys.exit(130)

@@ -1,4 +1,4 @@
-"""Asks Kafka again what it can't answer for a moment: leaders and coordinators move when a broker dies."""
+"""Asks again what can't be answered for a moment: Kafka's leaders and coordinators move when a broker dies."""
 
 import time
 from collections.abc import Callable
@@ -14,14 +14,14 @@ REFUSED = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUT
 Answer = TypeVar("Answer")
 
 
-def patiently(ask: Callable[[], Answer]) -> Answer:
-    """Ask again what Kafka could not answer for the moment. KafkaException: it refuses, or still can't."""
+def patiently(ask: Callable[[], Answer], passing: type[Exception] = KafkaException) -> Answer:
+    """Ask again what could not be answered for the moment. The `passing` error: Kafka refuses, or it did not pass."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
             return ask()
-        except KafkaException as error:
-            if error.args[0].code() in REFUSED or time.monotonic() >= deadline:
+        except passing as error:
+            if _refused(error) or time.monotonic() >= deadline:
                 raise
         time.sleep(PAUSE_S)
 
@@ -37,3 +37,7 @@ def answered(ask: Callable[[], Answer]) -> Answer:
 def cant_be_read(error: KafkaException) -> UsageError:
     """Return what a user is told."""
     return UsageError(f"Kafka can't be read: {error.args[0].str()}; see `waybill status`")
+
+
+def _refused(error: Exception) -> bool:
+    return isinstance(error, KafkaException) and error.args[0].code() in REFUSED

@@ -13,7 +13,8 @@ import confluent_kafka
 import fastavro
 import requests
 
-from waybill.patience import answered
+from waybill.errors import UsageError
+from waybill.patience import answered, patiently
 from waybill.stack import Stack
 
 TERMINAL = frozenset({"shipped", "rejected", "declined", "expired", "cancelled"})
@@ -34,6 +35,7 @@ class Watcher:
 
     def __enter__(self) -> Self:
         self._schemas: dict[int, Any] = {}
+        self._failure: Exception | None = None
         self._stopping = threading.Event()
         self._consumer = confluent_kafka.Consumer(
             self.stack.kafka_client("auditor")
@@ -56,7 +58,10 @@ class Watcher:
         self._consumer.close()
 
     def settled(self, order_ids: set[str]) -> int:
-        """Return how many of these orders have ended."""
+        """Return how many of these orders have ended. UsageError: they are followed no more."""
+        if (why := self._failure) is not None:
+            said = why if isinstance(why, UsageError) else repr(why)
+            raise UsageError(f"the orders can't be followed: {said}") from why
         return len(self.settled_at.keys() & order_ids)
 
     def _ends(self, topic: str) -> list[confluent_kafka.TopicPartition]:
@@ -68,11 +73,14 @@ class Watcher:
         return places
 
     def _follow(self) -> None:
-        while not self._stopping.is_set():
-            for message in self._consumer.consume(BATCH, timeout=0.1):
-                value = message.value()
-                if message.error() is None and value:
-                    self._take(self._decode(value))
+        try:
+            while not self._stopping.is_set():
+                for message in self._consumer.consume(BATCH, timeout=0.1):
+                    value = message.value()
+                    if message.error() is None and value:
+                        self._take(self._decode(value))
+        except Exception as error:  # noqa: BLE001  # nobody hears a thread: whoever asks what has settled is told
+            self._failure = error
 
     def _take(self, event: dict[str, Any]) -> None:
         order_id, now = str(event["order_id"]), time.monotonic()
@@ -89,7 +97,17 @@ class Watcher:
     def _decode(self, value: bytes) -> dict[str, Any]:
         _, schema_id = WIRE_HEADER.unpack_from(value)
         if schema_id not in self._schemas:
-            answer = requests.get(f"{self.stack.registry_url}/schemas/ids/{schema_id}", timeout=10)
-            self._schemas[schema_id] = fastavro.parse_schema(json.loads(answer.json()["schema"]))
+            try:
+                self._schemas[schema_id] = patiently(partial(self._schema, schema_id), requests.RequestException)
+            except requests.RequestException as error:
+                why = f"the schema registry can't be read: {type(error).__name__}; see `waybill status`"
+                raise UsageError(why) from error
         event: Any = fastavro.schemaless_reader(io.BytesIO(value[WIRE_HEADER.size :]), self._schemas[schema_id])
         return dict(event)
+
+    def _schema(self, schema_id: int) -> Any:
+        if self._stopping.is_set():
+            raise UsageError("nobody waits for the registry any more")
+        answer = requests.get(f"{self.stack.registry_url}/schemas/ids/{schema_id}", timeout=10)
+        answer.raise_for_status()
+        return fastavro.parse_schema(json.loads(answer.json()["schema"]))

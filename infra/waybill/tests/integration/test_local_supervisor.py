@@ -177,12 +177,15 @@ def test_down_leaves_nothing_and_twice_is_no_error(waybill: Waybill) -> None:
 
 
 @pytest.mark.parametrize("moment", ["", "starting PostgreSQL and Kafka", "provisioning topics"])
-def test_ctrl_c_half_way_through_up_leaves_nothing(waybill: Waybill, moment: str) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_half_way_through_up_leaves_nothing(
+    waybill: Waybill, number: signal.Signals, code: int, moment: str
+) -> None:
     starting = waybill.start(*UP)
     until(lambda: is_starting(waybill, moment))
     before = pids(waybill)
-    starting.send_signal(signal.SIGINT)
+    starting.send_signal(number)
     _, err = starting.communicate(timeout=DEADLINE_S)
-    assert starting.returncode == 130
+    assert starting.returncode == code
     assert "taking down what has started" in err.splitlines()
     assert nothing_left(waybill, before)

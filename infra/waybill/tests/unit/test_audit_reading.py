@@ -1,12 +1,24 @@
 """The audit's own reading of bytes: partitions, schemas, digests."""
 
 import io
+import json
 from typing import Any
 
 import fastavro
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
-from waybill.audit.decoding import Schema, decode, digest, letter_of, redrive_of, schema_id_of, without_logical_types
+from waybill.audit.decoding import (
+    Schema,
+    decode,
+    digest,
+    fetch_schemas,
+    letter_of,
+    redrive_of,
+    schema_id_of,
+    without_logical_types,
+)
 from waybill.audit.evidence import Place
 from waybill.audit.finding import Finding, Violation
 from waybill.audit.kafka import Raw
@@ -78,6 +90,36 @@ def test_an_event_is_decoded_with_plain_values() -> None:
 )
 def test_what_can_not_be_decoded_has_no_fields(value: bytes | None) -> None:
     assert decode(Raw(PLACE, None, value, {}), SCHEMAS | {6: None}).fields == {}
+
+
+NO_RECORDS = {
+    "protobuf": 'syntax = "proto3"; message Noted { string order_id = 1; }',
+    "a JSON schema": '{"type": "object", "title": "Noted", "properties": {}}',
+    "text": '"string"',
+    "a union": json.dumps(["null", SCHEMA]),
+    "an enum": '{"type": "enum", "name": "Noted", "symbols": ["YES"]}',
+    "no name": '{"type": "record", "fields": []}',
+    "a field without a type": '{"type": "record", "name": "Noted", "fields": [{"name": "order_id"}]}',
+    "an unknown type": '{"type": "record", "name": "Noted", "fields": [{"name": "cup", "type": "Cup"}]}',
+    "fields that are none": '{"type": "record", "name": "Noted", "fields": 7}',
+    "nothing": "",
+}
+
+
+async def test_a_schema_that_is_no_avro_record_is_none_and_hides_no_other() -> None:
+    known = dict(enumerate([json.dumps(SCHEMA), *NO_RECORDS.values()], start=5))
+
+    async def answer(request: web.Request) -> web.Response:
+        schema = known.get(int(request.match_info["id"]))
+        return web.json_response({"schema": schema}) if schema is not None else web.Response(status=404)
+
+    app = web.Application()
+    app.router.add_get("/schemas/ids/{id}", answer)
+    records = [Raw(PLACE, None, b"\0" + schema_id.to_bytes(4, "big"), {}) for schema_id in (*known, 99)]
+    async with TestServer(app) as registry:
+        found = await fetch_schemas(str(registry.make_url("")), records)
+
+    assert found == SCHEMAS | dict.fromkeys(range(6, 6 + len(NO_RECORDS))) | {99: None}
 
 
 def test_only_the_wire_format_names_a_schema() -> None:

@@ -1,7 +1,9 @@
 """The command line imports what it runs, and says of each command what its docstring says."""
 
+import signal
 import subprocess
 import sys
+import time
 from importlib import import_module
 from pathlib import Path
 
@@ -21,6 +23,35 @@ except SystemExit:
 print([each for each in {heavy} if each in sys.modules], file=sys.stderr)
 """
 
+ENDLESS = """
+import asyncio, signal, time
+from waybill import cli, output
+from waybill.operate import status
+
+def sleeping():
+    try:
+        output.progress("begun")
+        time.sleep(60)
+    finally:
+        output.progress("unwound")
+
+async def wait():
+    try:
+        output.progress("begun")
+        await asyncio.sleep(60)
+    finally:
+        await asyncio.sleep(0.2)
+        output.progress("unwound")
+
+def waiting():
+    asyncio.run(wait())
+
+signal.signal(signal.SIGINT, signal.{interrupt})
+status.status = {command}
+cli.sys.argv = ["waybill", "status"]
+cli.main()
+"""
+
 
 @pytest.mark.parametrize("words", [["--help"], ["status"], ["down"], ["stop", "--help"], ["logs", "kafka-1"]])
 def test_a_command_that_only_looks_imports_no_client(words: list[str], tmp_path: Path) -> None:
@@ -35,3 +66,17 @@ def test_a_command_that_only_looks_imports_no_client(words: list[str], tmp_path:
 def test_help_says_what_the_command_itself_says(name: str) -> None:
     said = " ".join((getattr(import_module(COMMANDS[name].module), name).__doc__ or "").split())
     assert said.startswith(COMMANDS[name].sentence)
+
+
+@pytest.mark.parametrize("command", ["sleeping", "waiting"])
+@pytest.mark.parametrize("interrupt", ["default_int_handler", "SIG_IGN"])  # a shell's background jobs ignore SIGINT
+def test_sigterm_unwinds_a_command_once_and_it_ends_with_143(command: str, interrupt: str, tmp_path: Path) -> None:
+    program = [sys.executable, "-c", ENDLESS.format(command=command, interrupt=interrupt)]
+    with subprocess.Popen(program, env={"WAYBILL_HOME": str(tmp_path)}, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        assert running.stderr.readline() == "begun\n"
+        running.send_signal(signal.SIGTERM)
+        time.sleep(0.1)
+        running.send_signal(signal.SIGTERM)  # `timeout` tells a command, and then its group
+        _, said = running.communicate(timeout=10)
+    assert (running.returncode, said) == (143, "unwound\n")

@@ -2,8 +2,11 @@
 
 import os
 import re
+import signal
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from waybill import secrets
 from waybill.brokers import Broker
 from waybill.compose import giving, prepare
 from waybill.compose.containers import part_of, step_that_failed
-from waybill.compose.docker import Docker, environment_file, project_folder
+from waybill.compose.docker import COMPOSE_FILE, Docker, environment_file, project_folder
 from waybill.compose.layout import Layout, read_layout
 from waybill.compose.parts import ComposeParts
 from waybill.compose.premises import check_memory, check_ports, check_secrets, check_versions
@@ -39,9 +42,24 @@ case "$*" in
   "version "*) echo {engine} ;;
   "compose version "*) echo {compose} ;;
   "info "*) echo {memory} ;;
-  "compose config "*) echo '{{"volumes": {{}}}}' ;;
+  *" config "*) echo '{{"volumes": {{}}, "services": {{"kafka-1": {{}}}}}}' ;;
+  "compose up "*|*" logs "*)
+    trap 'echo it was ended >> "$0.asked"; exit 1' TERM
+    echo Docker is at work >&2
+    while :; do sleep 0.05; done ;;
 esac
 """
+SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+
+
+def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, **found: Any) -> None:
+    """Put a Docker on the PATH that answers so, and notes what it was asked; and choose ports that are free."""
+    docker = folder / "docker"
+    docker.write_text(DOCKER.format(**{"engine": "28.2.2", "compose": "5.6.1", "memory": 8 * GIB, **found}))
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    for name in Layout().ports:
+        monkeypatch.setenv(f"WAYBILL_COMPOSE_{name.replace('-', '_').upper()}_PORT", str(free_base_port()))
 
 
 def inspected(name: str = "inventory", **state: Any) -> dict[str, Any]:
@@ -172,19 +190,45 @@ def test_without_docker_or_its_plugin_a_sentence_says_so(tmp_path: Path, monkeyp
 def test_what_is_in_the_way_is_said_before_docker_is_asked_to_start_anything(
     found: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    docker = tmp_path / "docker"
-    docker.write_text(DOCKER.format(**{"engine": "28.2.2", "compose": "5.6.1", "memory": 8 * GIB, **found}))
-    docker.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    stand_in(tmp_path, monkeypatch, **found)
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        for name in Layout().ports:
-            monkeypatch.setenv(f"WAYBILL_COMPOSE_{name.replace('-', '_').upper()}_PORT", str(free_base_port()))
         monkeypatch.setenv("WAYBILL_COMPOSE_CHECKOUT_PORT", str(taken.getsockname()[1]))
         with pytest.raises(UsageError, match=f"^{said}"):
             ComposeParts(tmp_path).bring_up(Wanted())
-    asked = docker.with_suffix(".asked").read_text()
+    asked = (tmp_path / "docker.asked").read_text()
     assert "compose version" in asked
     assert "compose up" not in asked
+
+
+def told(folder: Path, number: signal.Signals, words: tuple[str, ...]) -> tuple[int, str, list[str]]:
+    """Run a command in a project, tell it to end while Docker is at work; what it ended with, said, and asked."""
+    (folder / COMPOSE_FILE).touch()
+    command = [sys.executable, "-m", "waybill", *words, "--stack=compose"]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        assert running.stderr.readline() == "Docker is at work\n"
+        running.send_signal(number)
+        _, said = running.communicate(timeout=10)  # and whoever else it had started has ended
+    return running.returncode, said, (folder / "docker.asked").read_text().splitlines()
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_a_signal_half_way_through_up_takes_down_what_has_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
+) -> None:
+    stand_in(tmp_path, monkeypatch)
+    ended, said, asked = told(tmp_path, number, ("up",))
+    assert (ended, said) == (code, "taking down what has started\n")
+    assert asked.index("it was ended") < asked.index("compose --profile * down --remove-orphans")
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_a_signal_ends_docker_too_where_a_log_is_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
+) -> None:
+    stand_in(tmp_path, monkeypatch)
+    ended, said, asked = told(tmp_path, number, ("logs", "--follow", "kafka-1"))
+    assert (ended, said, asked[-1]) == (code, "", "it was ended")
 
 
 def test_outside_the_project_a_sentence_says_what_is_looked_for(

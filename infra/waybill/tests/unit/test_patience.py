@@ -1,4 +1,4 @@
-"""Commands ask again what Kafka can't answer for the moment, and take a refusal for what it is."""
+"""Commands ask again what can't be answered for the moment, and take a refusal for what it is."""
 
 import time
 from pathlib import Path
@@ -6,12 +6,14 @@ from types import SimpleNamespace
 
 import confluent_kafka
 import pytest
+import requests
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from waybill import patience
 from waybill.errors import UsageError
 from waybill.local.layout import Options
 from waybill.patience import answered, patiently
+from waybill.placing import settle
 from waybill.stack import Stack
 from waybill.watcher import Watcher
 
@@ -51,6 +53,14 @@ def test_a_command_says_in_a_sentence_what_kafka_still_can_not_answer(monkeypatc
     assert answered(lambda: ask(answers)) == "an answer"
 
 
+def test_another_error_is_asked_again_where_it_is_named() -> None:
+    answers: list[Exception | str] = [requests.ConnectionError(), requests.ConnectionError(), "an answer"]
+
+    with pytest.raises(requests.ConnectionError):
+        patiently(lambda: ask(answers))
+    assert patiently(lambda: ask(answers), requests.RequestException) == "an answer"
+
+
 class Restless:
     """A consumer of a cluster of which a broker has just died."""
 
@@ -78,8 +88,58 @@ class Restless:
         pass
 
 
-def test_who_watches_begins_at_the_end_although_a_broker_dies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(confluent_kafka, "Consumer", Restless)
+class Talkative(Restless):
+    """A consumer to which a record comes, and nothing after it."""
+
+    def __init__(self, _: object) -> None:
+        self._answers = ["no incident"]
+        self._values = [b"\0\0\0\0\7what an order has become"]
+
+    def consume(self, most: int, timeout: float) -> list[object]:
+        if self._values:
+            value = self._values.pop()
+            return [SimpleNamespace(value=lambda: value, error=lambda: None)]
+        return super().consume(most, timeout)
+
+
+@pytest.fixture
+def unregistered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stack:
+    """A stack whose registry is away."""
     monkeypatch.setattr(Stack, "kafka_client", lambda *_: {})
-    with Watcher(Options.model_validate({"home": tmp_path, "cache": tmp_path}).stack()):
+    stack = Options.model_validate({"home": tmp_path, "cache": tmp_path}).stack()
+    return stack.model_copy(update={"registry_url": "http://127.0.0.1:1"})
+
+
+def test_who_watches_begins_at_the_end_although_a_broker_dies(
+    monkeypatch: pytest.MonkeyPatch, unregistered: Stack
+) -> None:
+    monkeypatch.setattr(confluent_kafka, "Consumer", Restless)
+    with Watcher(unregistered):
         assert [place.offset for place in Restless.assigned] == [7, 7]
+
+
+async def test_who_waits_for_orders_that_can_not_be_followed_is_told_so(
+    monkeypatch: pytest.MonkeyPatch, unregistered: Stack
+) -> None:
+    monkeypatch.setattr(patience, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(confluent_kafka, "Consumer", Talkative)
+    with Watcher(unregistered) as watcher:
+        said = "the orders can't be followed: the schema registry can't be read: ConnectionError; see `waybill status`"
+        with pytest.raises(UsageError, match=said):
+            await settle(watcher, {"an order"}, 5)
+
+
+async def test_a_record_that_is_no_event_is_told_likewise(monkeypatch: pytest.MonkeyPatch, unregistered: Stack) -> None:
+    monkeypatch.setattr(confluent_kafka, "Consumer", Talkative)
+    monkeypatch.setattr(Watcher, "_schema", lambda *_: "string")
+    with Watcher(unregistered) as watcher, pytest.raises(UsageError, match=r"the orders can't be followed: \w+"):
+        await settle(watcher, {"an order"}, 5)
+
+
+def test_who_leaves_does_not_wait_for_the_registry(monkeypatch: pytest.MonkeyPatch, unregistered: Stack) -> None:
+    monkeypatch.setattr(confluent_kafka, "Consumer", Talkative)
+    with Watcher(unregistered) as watcher:
+        time.sleep(0.3)
+        assert watcher.settled({"an order"}) == 0
+        left_at = time.monotonic()
+    assert time.monotonic() - left_at < 2

@@ -6,7 +6,9 @@ import pytest
 
 from waybill.audit.databases import snapshot
 from waybill.customers import Shop
+from waybill.dlq.office import states
 from waybill.errors import UsageError
+from waybill.reporting import captured_minor
 from waybill.stack import Stack
 from waybill.token import signing
 
@@ -34,3 +36,16 @@ async def test_a_database_that_does_not_answer(down: Stack, monkeypatch: pytest.
     with pytest.raises(UsageError, match=r"the database of checkout can't be read: .*; see `waybill status`"):
         async with snapshot(down, "checkout"):
             pass
+
+
+async def test_dead_letters_whose_database_does_not_answer(down: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Stack, "secret", lambda *_: "secret")
+    letter = {"id": "accounting.0.17", "group": "accounting", "event_id": "e1", "attempt": 0}
+    with pytest.raises(UsageError, match=r"the database of accounting can't be read: .*; see `waybill status`"):
+        await states(down, [letter])
+
+
+async def test_payments_whose_database_does_not_answer(down: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Stack, "secret", lambda *_: "secret")
+    with pytest.raises(UsageError, match=r"the database of accounting can't be read: .*; see `waybill status`"):
+        await captured_minor(down, [])

@@ -14,11 +14,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from chassis.database import Database
 from checkout import store
-from checkout.domain import ENDS
+from checkout.domain import ENDS, RANKS, Cancellation
 from contracts import OrderStatus
 from exactly_once.transactions import AWAY
 
 LOOK_EVERY_S = 0.25
+# As with the domain's ranks: what has come of a wish to cancel only moves forward, and equal ranks exclude each other.
+WISHES: dict[str | None, int] = {None: 0, Cancellation.ASKED: 1, Cancellation.GRANTED: 2, Cancellation.REFUSED: 2}
 
 log = structlog.get_logger(__name__)
 
@@ -39,12 +41,24 @@ class Standing(NamedTuple):
         """Tell whether nothing follows."""
         return OrderStatus(self.status) in ENDS
 
+    @property
+    def rank(self) -> tuple[int, int]:
+        """What tells earlier standings of one order from later ones: neither part ever goes back."""
+        return RANKS[OrderStatus(self.status)], WISHES[self.cancellation]
+
 
 @dataclass
 class _Watched:
     standing: Standing
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     watchers: int = 0
+
+    def learn(self, standing: Standing) -> None:
+        """Take what was read, and wake whoever waits for it; nothing where more is known: reads overtake each other."""
+        if standing.rank > self.standing.rank:
+            self.standing = standing
+            self.changed.set()
+            self.changed = asyncio.Event()
 
 
 class Watch:
@@ -63,6 +77,7 @@ class Watch:
     async def changes(self, order_id: UUID, now: Standing, longest_s: float) -> AsyncIterator[Standing | None]:
         """Yield each standing after `now` until the order's end or the service's; None after `longest_s` of silence."""
         watched = self._watched.setdefault(order_id, _Watched(now))
+        watched.learn(now)
         watched.watchers += 1
         try:
             while not now.ended:
@@ -102,10 +117,8 @@ class Watch:
             return
         for order_id, status, cancellation in found:
             watched = self._watched.get(order_id)
-            if watched is not None and watched.standing != (status, cancellation):
-                watched.standing = Standing(status, cancellation)
-                watched.changed.set()
-                watched.changed = asyncio.Event()
+            if watched is not None:
+                watched.learn(Standing(status, cancellation))
 
 
 async def _watch(request: Request) -> Watch:

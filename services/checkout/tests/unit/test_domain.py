@@ -14,6 +14,7 @@ from checkout.domain import (
     priced,
     total_of,
 )
+from checkout.watching import Standing
 from contracts import Money, OrderStatus
 from contracts.money import MAX_MINOR
 
@@ -150,8 +151,9 @@ steps = st.lists(st.sampled_from([*OrderStatus, "ask", Cancellation.GRANTED, Can
 
 @given(steps)
 def test_whatever_happens_a_status_never_goes_back_and_an_order_ends_once(steps: list[OrderStatus | str]) -> None:
-    progress, told = Progress(OrderStatus.PLACED), [OrderStatus.PLACED]
+    progress, told, shown = Progress(OrderStatus.PLACED), [OrderStatus.PLACED], [Standing(OrderStatus.PLACED, None)]
     for step in steps:
+        shown.append(Standing(progress.status, progress.cancellation))
         waits = progress.cancellation is Cancellation.ASKED
         if step == "ask":
             assert progress.ask() == (told[-1] not in ENDS)
@@ -161,5 +163,6 @@ def test_whatever_happens_a_status_never_goes_back_and_an_order_ends_once(steps:
             told.append(progress.status)
             assert not (waits and told[-1] in ENDS)
     assert [RANKS[status] for status in told] == sorted({RANKS[status] for status in told})
+    assert shown == sorted(shown, key=lambda standing: standing.rank)
     assert sum(status in ENDS for status in told) <= 1
     assert progress.status is told[-1]

@@ -12,14 +12,17 @@ from checkout import store, watching
 from checkout.watching import Standing, Watch
 
 PLACED, PAID, SHIPPED = Standing("placed", None), Standing("paid", None), Standing("shipped", None)
+ASKED, REFUSED = Standing("placed", "asked"), Standing("placed", "refused")
 ORDER = uuid4()
 
 
 class Shelf:
-    """Orders by id, and how often they were looked at; `gone` while the database is away."""
+    """Orders by id, and how often they were looked at; `gone` is a database that is away, one not `answering` slow."""
 
     def __init__(self) -> None:
         self.orders: dict[UUID, Standing] = {ORDER: PLACED}
+        self.answering = asyncio.Event()
+        self.answering.set()
         self.looks: list[set[UUID]] = []
         self.gone = False
 
@@ -31,7 +34,9 @@ class Shelf:
 
     async def standings(self, _: Any, order_ids: Collection[UUID]) -> list[tuple[Any, ...]]:
         self.looks.append(set(order_ids))
-        return [(order_id, *self.orders[order_id]) for order_id in order_ids]
+        found = [(order_id, *self.orders[order_id]) for order_id in order_ids]
+        await self.answering.wait()
+        return found
 
 
 @pytest.fixture
@@ -43,8 +48,10 @@ def shelf(monkeypatch: pytest.MonkeyPatch) -> Shelf:
 
 
 @pytest.fixture
-def stopping() -> asyncio.Event:
-    return asyncio.Event()
+async def stopping() -> AsyncIterator[asyncio.Event]:
+    stopping = asyncio.Event()
+    yield stopping
+    stopping.set()
 
 
 @pytest.fixture
@@ -96,3 +103,44 @@ async def test_a_database_that_goes_and_comes_back_ends_no_stream(watch: Watch, 
     assert await anext(stream) is None
     shelf.gone, shelf.orders[ORDER] = False, SHIPPED
     assert [standing async for standing in stream if standing] == [SHIPPED]
+
+
+@pytest.mark.parametrize(("before", "now"), [(PLACED, PAID), (PLACED, ASKED), (ASKED, REFUSED), (REFUSED, SHIPPED)])
+async def test_who_joins_with_news_is_told_nothing_older_and_tells_the_others(
+    watch: Watch, shelf: Shelf, monkeypatch: pytest.MonkeyPatch, before: Standing, now: Standing
+) -> None:
+    monkeypatch.setattr(watching, "LOOK_EVERY_S", 60)
+    shelf.orders[ORDER] = before
+    first, second = watch.changes(ORDER, before, 60), watch.changes(ORDER, now, 0.05)
+    told_first = asyncio.ensure_future(anext(first))
+    await asyncio.sleep(0.03)
+    shelf.orders[ORDER] = now
+    assert await anext(second, None) is None
+    async with asyncio.timeout(0.5):
+        assert await told_first == now
+
+
+async def test_who_joins_with_what_is_old_already_is_told_at_once(
+    watch: Watch, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "LOOK_EVERY_S", 60)
+    shelf.orders[ORDER] = PAID
+    first, second = watch.changes(ORDER, PLACED, 60), watch.changes(ORDER, PLACED, 60)
+    assert await anext(first) == PAID
+    async with asyncio.timeout(0.5):
+        assert await anext(second) == PAID
+
+
+async def test_a_look_that_was_overtaken_takes_nothing_back(watch: Watch, shelf: Shelf) -> None:
+    shelf.answering.clear()
+    first, second = watch.changes(ORDER, PLACED, 60), watch.changes(ORDER, PAID, 60)
+    told_first = asyncio.ensure_future(anext(first))
+    await asyncio.sleep(0.03)  # the look has read that it is placed, and is slow to say so
+    told_second = asyncio.ensure_future(anext(second))
+    await asyncio.sleep(0)
+    shelf.answering.set()
+    await asyncio.sleep(0.005)
+    shelf.orders[ORDER] = SHIPPED
+    async with asyncio.timeout(0.5):
+        assert await told_first == PAID
+        assert await told_second == SHIPPED

@@ -33,7 +33,7 @@ Schemas = Mapping[int, Schema | None]
 
 
 async def fetch_schemas(registry_url: str, records: Iterable[Raw]) -> Schemas:
-    """Return the schemas that these records name, by id; None for an id that the registry does not know.
+    """Return the schemas that these records name, by id; None where the registry knows none, or no Avro record's.
 
     UsageError: the registry does not answer.
     """
@@ -52,8 +52,17 @@ async def _schema(session: ClientSession, url: str) -> Schema | None:
             return None
         answer.raise_for_status()
         body = await answer.json(content_type=None)
-    plain = without_logical_types(json.loads(body["schema"]))
-    return Schema(plain["name"], fastavro.parse_schema(plain))
+    return _schema_of(body["schema"])
+
+
+def _schema_of(said: str) -> Schema | None:
+    try:
+        plain = without_logical_types(json.loads(said))
+        parsed = fastavro.parse_schema(plain)
+    except Exception:  # noqa: BLE001  # whatever a foreign schema does to the parser: nobody can read with it
+        return None
+    is_record = isinstance(plain, dict) and plain.get("type") == "record"
+    return Schema(plain["name"], parsed) if is_record else None
 
 
 def without_logical_types(schema: Any) -> Any:

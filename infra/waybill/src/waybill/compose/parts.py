@@ -46,8 +46,10 @@ class ComposeParts:
         ) as up:
             try:
                 code = up.wait()
-            except KeyboardInterrupt:
+            except BaseException:
                 progress("taking down what has started")
+                up.terminate()  # a signal may have come to this process alone
+                up.wait()
                 self.take_down()
                 raise
         if code:
@@ -77,7 +79,10 @@ class ComposeParts:
         """Pass on what Docker keeps of a service's output."""
         words = ["logs", "--no-log-prefix", f"--tail={lines}", *(["--follow"] if follow else []), self._known(name)]
         with self._docker.open("--profile", "*", *words) as logs:
-            yield from logs.stdout or ()
+            try:
+                yield from logs.stdout or ()
+            finally:
+                logs.terminate()  # it would follow on
 
     def renew(self) -> None:
         """Give the containers what has changed."""

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from typing import Any, Literal
 
-import asyncpg
 import requests
 
-from contracts import AUDITOR, SERVICES
+from contracts import SERVICES
+from waybill.audit.databases import snapshot
 from waybill.errors import UsageError
 from waybill.stack import Stack
 from waybill.token.signing import Signer
@@ -71,18 +71,15 @@ _CLAIMS = 'SELECT event_id, attempt, rejected FROM claims WHERE "group" = $1 AND
 
 
 async def states(stack: Stack, letters: Iterable[dict[str, Any]]) -> dict[str, State]:
-    """Return what became of each letter, by its id, as the groups' claims tell."""
+    """Return what became of each letter, by its id, as the groups' claims tell. UsageError: they can't be read."""
     letters = list(letters)
     found: dict[str, State] = {}
     for group in SERVICES:
         ours = [letter for letter in letters if letter["group"] == group]
         if not ours:
             continue
-        connection = await asyncpg.connect(stack.postgres_dsn(group, AUDITOR), ssl=False)
-        try:
+        async with snapshot(stack, group) as connection:
             rows = await connection.fetch(_CLAIMS, group, [letter["event_id"] for letter in ours])
-        finally:
-            await connection.close()
         claims = {row["event_id"]: (row["attempt"], row["rejected"]) for row in rows}
         found |= {letter["id"]: _state(letter["attempt"], claims.get(letter["event_id"])) for letter in ours}
     return found

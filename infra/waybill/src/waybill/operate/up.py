@@ -25,7 +25,7 @@ def up(  # noqa: PLR0913  # a command's options
     services: Annotated[bool, typer.Option(help="With the shop's services, or the infrastructure alone.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Start the stack, and return when everything is healthy. Ctrl-C takes down what has started."""
+    """Start the stack, and return when everything is healthy. Ctrl-C, or SIGTERM, takes down what has started."""
     about_the_stack = ("brokers", "instances", "base_port", "namespace", "auth", "services")
     typed = [name for name in about_the_stack if _was_typed(context, name)]
     wanted = Wanted(brokers, tuple(instances or ()), base_port, namespace, auth, services, tuple(typed))
