@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 from exactly_once import pace
-from exactly_once.pace import Backoff, Pace, stretches
+from exactly_once.pace import Backoff, Pace, Portion, stretches
 
 RESTED_S = pace.REST_PER_COST * 0.02
 
@@ -140,3 +140,21 @@ async def test_as_many_come_at_a_stretch_as_half_a_millisecond_is_enough_for(
         now += each_s * len(few)
     assert came[0] == pace.AT_FIRST
     assert set(came[1:-1]) == {most}
+
+
+def test_a_portion_is_half_of_what_failed_and_doubles_until_it_is_whole_again() -> None:
+    portion, found = Portion(2_000), list[int]()
+    for records in (2_000, 1_000, 120, 3):
+        portion.failed(records)
+        found.append(portion.records)
+    assert found == [1_000, 500, 60, 50]
+    for _ in range(7):
+        portion.decided()
+        found.append(portion.records)
+    assert found[4:] == [100, 200, 400, 800, 1_600, 2_000, 2_000]
+
+
+def test_a_portion_is_never_less_than_it_may_ever_be_where_that_is_little() -> None:
+    portion = Portion(10)
+    portion.failed(10)
+    assert portion.records == 10
