@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 CREATED, PAYMENT_REQUIRED = 201, 402
 OUR_FAULT = {400, 404, 409, 413, 415, 422}  # asked again, it would be refused again
+LONGEST_ID, LONGEST_REASON = 200, 500  # as our events have them
 KEEPALIVE_S = 4.0  # below a server's usual 5 s, or it closes a connection under a request
 
 
@@ -67,9 +68,9 @@ async def _outcome(response: ClientResponse) -> ChargeOutcome:
     name = "charge_id" if response.status == CREATED else "detail"
     match body:
         case {"charge_id": str(charge_id)} if response.status == CREATED:
-            return Captured(charge_id)
+            return Captured(_checked(charge_id))
         case {"detail": str(reason)} if response.status == PAYMENT_REQUIRED:
-            return Declined(reason)
+            return Declined(reason.replace("\0", "")[:LONGEST_REASON])
     raise ValueError(f"a {response.status} without {name}")
 
 
@@ -79,8 +80,15 @@ async def _refunded(response: ClientResponse) -> Refunded:
         await _refuse(response)
     match await response.json(content_type=None):
         case {"refund_id": str(refund_id)}:
-            return Refunded(refund_id)
+            return Refunded(_checked(refund_id))
     raise ValueError(f"a {response.status} without refund_id")
+
+
+def _checked(given: str) -> str:
+    """Return the id of a movement of money, if it is one that can be recorded; else it is a ValueError."""
+    if not given.isprintable() or not 0 < len(given) <= LONGEST_ID:
+        raise ValueError(f"an id of {len(given)} characters, or with one that is not printable")
+    return given
 
 
 async def _refuse(response: ClientResponse) -> NoReturn:

@@ -142,6 +142,8 @@ async def test_a_refused_order_leaves_its_key_free(checkout: httpx.AsyncClient, 
         ({"json": BODY | {"lines": [{"sku": "cup", "quantity": 1_001}]}}, 422, "invalid"),
         ({"json": BODY | {"lines": [{"sku": "c\x00p", "quantity": 1}]}}, 422, "invalid"),
         ({"json": BODY | {"payment_token": "tok\x00"}}, 422, "invalid"),
+        ({"json": BODY | {"payment_token": "tok ok"}}, 422, "invalid"),  # the gateway would refuse it: a dead letter
+        ({"json": BODY | {"payment_token": "tök"}}, 422, "invalid"),
         ({"content": json.dumps(BODY | {"payment_token": "\ud800"})}, 422, "invalid"),  # half a character
         ({"json": BODY | {"discount": 1}}, 422, "invalid"),
         (
@@ -286,6 +288,21 @@ async def test_an_order_is_refused_while_too_many_are_ahead_of_it(
         assert "many orders are on their way" in refused.json()["detail"]
         assert (await client.get("/health/ready")).json()["ready"]
         await connection.execute(ahead, 0, SAMPLE)
+        await asyncio.sleep(LOOK_EVERY_S)
+        assert (await place(client, str(uuid4()))).status_code == 202
+
+
+async def test_neighbours_that_are_stopped_for_ever_do_not_have_all_others_refused(
+    open_checkout: Opened, place: Place, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(
+        """
+        INSERT INTO orders (order_id, customer_id, status, total_minor, currency, placed_at)
+        SELECT gen_random_uuid(), 'ahead', CASE WHEN n BETWEEN 20 AND 80 THEN 'paid' ELSE 'shipped' END, 1, 'EUR', now()
+        FROM generate_series(1, 3100) AS n"""
+    )
+    async with open_checkout(orders_most_ahead=3_000) as client:
+        await until_ready(client)
         await asyncio.sleep(LOOK_EVERY_S)
         assert (await place(client, str(uuid4()))).status_code == 202
 
