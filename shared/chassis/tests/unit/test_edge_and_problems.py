@@ -23,10 +23,10 @@ from chassis.edge import Edge
 from chassis.limiting import Backlog
 from exactly_once import RejectRecord, Retryable
 
-MOST_BYTES = 100
+MOST_BYTES = 1 << 20
 
 
-class Body(BaseModel):
+class Body(BaseModel, extra="forbid"):
     units: int
 
 
@@ -148,6 +148,19 @@ async def test_a_body_that_is_no_json_and_one_that_is_wrong_are_told_apart(clien
     invalid = await client.post("/units", json={"units": "many"})
     assert (invalid.status_code, invalid.json()["type"]) == (422, "/problems/invalid")
     assert invalid.json()["errors"][0]["field"] == "body.units"
+
+
+@pytest.mark.parametrize(
+    "unknown", [[f"k{i}" for i in range(50_000)], [f"{i}" * 10_000 for i in range(50)]], ids=["many", "long"]
+)
+async def test_whatever_is_wrong_with_a_body_the_answer_is_small_and_says_that_there_is_more(
+    client: AsyncClient, unknown: list[str]
+) -> None:
+    answer = await client.post("/units", json=dict.fromkeys(unknown, 0))
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid")
+    assert (len(answer.json()["errors"]), answer.json()["errors"][0]["field"]) == (20, "body.units")
+    assert answer.json()["detail"].endswith(f"the first 20 of {len(unknown) + 1} errors are told")
+    assert len(answer.content) < 10_000
 
 
 async def test_a_body_that_is_too_large_is_refused_before_it_is_read(client: AsyncClient) -> None:
