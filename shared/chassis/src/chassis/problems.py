@@ -95,6 +95,8 @@ async def _problem(_: Request, error: Exception) -> JSONResponse:
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101  # registered for it alone
     name = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
+    if error.status_code == HTTPStatus.BAD_REQUEST:  # FastAPI's word for JSON that breaks its parser
+        name = "malformed"
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(_allowed(request))

@@ -142,9 +142,17 @@ async def test_what_is_not_there_and_what_is_not_allowed_are_problems(client: As
     assert (await client.patch("/units", json={})).json()["type"] == "/problems/method-not-allowed"
 
 
-async def test_a_body_that_is_no_json_and_one_that_is_wrong_are_told_apart(client: AsyncClient) -> None:
-    malformed = await client.post("/units", content=b"{", headers={"Content-Type": "application/json"})
-    assert (malformed.status_code, malformed.json()["type"]) == (400, "/problems/malformed")
+@pytest.mark.parametrize(
+    "content",
+    [b"{", b'"\xff"', b"[" * 100_000, b'{"units": ' + b"1" * 5_000 + b"}"],
+    ids=["no JSON", "no UTF-8", "too deep", "too many digits"],
+)
+async def test_a_body_that_cannot_be_read_is_malformed(client: AsyncClient, content: bytes) -> None:
+    answer = await client.post("/units", content=content, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["type"]) == (400, "/problems/malformed")
+
+
+async def test_a_body_that_is_json_but_wrong_is_invalid(client: AsyncClient) -> None:
     invalid = await client.post("/units", json={"units": "many"})
     assert (invalid.status_code, invalid.json()["type"]) == (422, "/problems/invalid")
     assert invalid.json()["errors"][0]["field"] == "body.units"
