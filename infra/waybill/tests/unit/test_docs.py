@@ -1,6 +1,7 @@
 """Documents are true of the code: links lead somewhere, each handler has its row, our words are the glossary's."""
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -12,9 +13,11 @@ from chassis.problem_types import COMMON
 from checkout import problem_types as checkout
 from inventory import problem_types as inventory
 from letters import problem_types as letters
+from payment_gateway import problem_types as gateway
 
 ROOT = Path(__file__).parents[4]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
+INTERFACES = sorted((ROOT / "docs" / "openapi").glob("*.json"))
 SOURCES = [path for part in ("shared", "services", "infra/waybill") for path in (ROOT / part).rglob("src/**/*.py")]
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -70,11 +73,24 @@ def test_every_type_of_problem_has_its_place_in_the_docs_and_its_status_there() 
     page = (ROOT / "docs" / "problems.md").read_text()
     told = {name: int(code) for name, code in re.findall(r"^## ([a-z-]+)\n(\d{3})", page, re.MULTILINE)}
     made = {name: int(status) for path in SOURCES for status, name in problems_in(path)}
-    declared = {
-        name: int(status) for name, status in {**COMMON, **checkout.OWN, **inventory.OWN, **letters.OWN}.items()
-    }
+    owned = {**checkout.OWN, **inventory.OWN, **letters.OWN, **gateway.OWN}
+    declared = {name: int(status) for name, status in {**COMMON, **owned}.items()}
     assert len(made) > 20
     assert made | declared == told
+
+
+@pytest.mark.parametrize("document", INTERFACES, ids=lambda path: path.stem)
+def test_an_interface_tells_what_each_of_its_operations_can_be_refused_for(document: Path) -> None:
+    paths = json.loads(document.read_text())["paths"]
+    operations = {(path, method): told["responses"] for path, of in paths.items() for method, told in of.items()}
+    refusals = {"get": {"401", "403", "503"}, "post": {"401", "403", "411", "413", "415", "503"}}
+    untold = {
+        (path, method): refusals[method] - set(told)
+        for (path, method), told in operations.items()
+        if path.startswith("/v1/")
+    }
+    assert {operation: codes for operation, codes in untold.items() if codes} == {}
+    assert set(operations["/health/ready", "get"]) == {"200", "503"}
 
 
 def avoided() -> set[str]:

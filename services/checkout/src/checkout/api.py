@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.fields import Sku, WholeNumber
 from chassis.limiting import CountedCustomer
-from chassis.problem_types import ASKING, CHANGING, refusals
+from chassis.problem_types import CHANGING, POSTING, refusals
 from chassis.problems import Problem, unavailable
 from chassis.publishing import Publication, ThePublisher, publisher_of
 from checkout import store
@@ -75,7 +75,7 @@ PLACING = refusals(
     "too-many-requests",
     own=OWN,
 )
-CANCELLING = refusals(*ASKING, "order-not-found", "order-ended", "in-flight", "too-many-requests", own=OWN)
+CANCELLING = refusals(*POSTING, "order-not-found", "order-ended", "in-flight", "too-many-requests", own=OWN)
 
 
 @router.post("", status_code=HTTPStatus.ACCEPTED, response_model=OrderAnswer, responses=PLACING)

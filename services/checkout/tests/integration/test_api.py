@@ -136,6 +136,9 @@ async def test_a_refused_order_leaves_its_key_free(checkout: httpx.AsyncClient, 
     ("request_body", "status", "name"),
     [
         ({"content": b"{", "headers": {}}, 400, "malformed"),
+        ({"content": b'{"payment_token": "\xff"}'}, 400, "malformed"),
+        ({"content": b"[" * 100_000}, 400, "malformed"),
+        ({"content": b'{"payment_token": ' + b"1" * 5_000 + b"}"}, 400, "malformed"),
         ({"json": BODY | {"lines": []}}, 422, "invalid"),
         ({"json": BODY | {"lines": [{"sku": "cup", "quantity": 1}] * 101}}, 422, "invalid"),
         ({"json": BODY | {"lines": [{"sku": "cup", "quantity": 0}]}}, 422, "invalid"),
@@ -151,7 +154,7 @@ async def test_a_refused_order_leaves_its_key_free(checkout: httpx.AsyncClient, 
             422,
             "mixed-currencies",
         ),
-        ({"content": b" " * (1 << 20) + b"{}"}, 413, "body-too-large"),
+        ({"content": b" " * (256 << 10) + b"{}"}, 413, "body-too-large"),
     ],
 )
 async def test_a_wrong_body_is_a_problem(

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import structlog
 from fastapi import APIRouter, Depends, Request
 
-from chassis.problem_types import ASKING, refusals
+from chassis.problem_types import ASKING, POSTING, refusals
 from chassis.problems import Problem
 from chassis.tokens import OPS_WRITE, OperatorReads, OperatorWrites
 from exactly_once import RejectRecord
@@ -96,7 +96,7 @@ async def read_letter(operator: OperatorReads, found: Found) -> LetterDetails:
 @router.post(
     "/{letter_id}/redrive",  # noqa: FAST003  # likewise
     status_code=HTTPStatus.ACCEPTED,
-    responses=refusals("dead-letter-not-found", "not-redrivable", own=OWN),
+    responses=refusals(*POSTING, "dead-letter-not-found", "not-redrivable", own=OWN),
 )
 async def redrive_letter(operator: OperatorWrites, found: Found, letters: TheLetters) -> RedriveAnswer:
     """Send a dead letter's record to where it came from, once its cause is mended. To do so twice does no harm."""

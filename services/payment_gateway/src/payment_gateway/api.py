@@ -9,10 +9,12 @@ from fastapi import APIRouter, Query, Request, status
 from sqlalchemy import Row
 
 from chassis import Problem
+from chassis.problem_types import ASKING, CHANGING, refusals
 from payment_gateway import store
 from payment_gateway.access import OPERATOR_ONLY, Client
 from payment_gateway.database import connection
 from payment_gateway.domain import Answer, body_digest, plan_for
+from payment_gateway.problem_types import OWN
 from payment_gateway.schemas import (
     Amount,
     ChargeAnswer,
@@ -26,16 +28,12 @@ from payment_gateway.schemas import (
 
 router = APIRouter(prefix="/v1")
 
-REFUND_ENDS: dict[int | str, dict[str, Any]] = {
-    422: {"description": "the request is malformed, or its key stands for something else"},
-    503: {"description": "nothing happened; ask again under the same key"},
-    504: {"description": "the outcome is unknown; ask again under the same key"},
-}
-CHARGE_ENDS = REFUND_ENDS | {402: {"description": "declined; no money moved"}}
-NO_CHARGE: dict[int | str, dict[str, Any]] = {404: {"description": "there is no such charge of this client's"}}
+ONCE = (*CHANGING, "idempotency-key-missing", "idempotency-key-reused", "no-answer")
+CHARGING = refusals(*ONCE, "declined", own=OWN)
+REFUNDING = refusals(*ONCE, "no-such-charge", "not-the-charge", own=OWN)
 
 
-@router.post("/charges", status_code=status.HTTP_201_CREATED, responses=CHARGE_ENDS)
+@router.post("/charges", status_code=status.HTTP_201_CREATED, responses=CHARGING)
 async def create_charge(
     request: Request, asked: ChargeRequest, client: Client, idempotency_key: IdempotencyKey
 ) -> ChargeAnswer:
@@ -48,7 +46,7 @@ async def create_charge(
     return ChargeAnswer(charge_id=attempt.made)
 
 
-@router.post("/refunds", status_code=status.HTTP_201_CREATED, responses=REFUND_ENDS | NO_CHARGE)
+@router.post("/refunds", status_code=status.HTTP_201_CREATED, responses=REFUNDING)
 async def create_refund(
     request: Request, asked: RefundRequest, client: Client, idempotency_key: IdempotencyKey
 ) -> RefundAnswer:
@@ -65,7 +63,7 @@ async def create_refund(
     return RefundAnswer(refund_id=attempt.made, charge_id=asked.charge_id)
 
 
-@router.get("/ledger", dependencies=[OPERATOR_ONLY])
+@router.get("/ledger", dependencies=[OPERATOR_ONLY], responses=refusals(*ASKING))
 async def read_ledger(
     request: Request,
     after: Annotated[int, Query(ge=0, lt=2**63)] = 0,

@@ -2,10 +2,12 @@
 
 from collections.abc import Awaitable
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
 from sqlalchemy import text
 
 from chassis.database import Database
@@ -14,13 +16,23 @@ from chassis.limiting import Backlog
 router = APIRouter(tags=["health"])
 
 
+class Readiness(BaseModel):
+    """Whether a service does its work, and what keeps it from that."""
+
+    ready: bool
+    why: str | None
+
+
+NOT_READY: dict[int | str, dict[str, Any]] = {503: {"model": Readiness, "description": "It does not: `why` says it"}}
+
+
 @router.get("/health/live")
 async def live() -> dict[str, bool]:
     """Tell that the process answers."""
     return {"live": True}
 
 
-@router.get("/health/ready")
+@router.get("/health/ready", response_model=Readiness, responses=NOT_READY)
 async def ready(request: Request) -> JSONResponse:
     """Tell whether the service does its work; 503 with the reason where it does not."""
     reasons = {name: worker.health() for name, worker in request.app.state.workers.items()}

@@ -32,7 +32,8 @@ COMMON: Types = MappingProxyType(
 )
 
 ASKING = ("unauthorized", "forbidden", "method-not-allowed", "invalid", "unavailable")
-CHANGING = (*ASKING, "malformed", "length-required", "body-too-large", "unsupported-media-type")
+POSTING = (*ASKING, "length-required", "body-too-large", "unsupported-media-type")  # whether its body is read or not
+CHANGING = (*POSTING, "malformed")
 
 REFERENCE = "#/components/schemas/Problem"
 SCHEMA = {

@@ -7,7 +7,6 @@ from typing import Any
 import structlog
 from asyncpg import PostgresError
 from fastapi import FastAPI, Request
-from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError
@@ -22,6 +21,8 @@ from exactly_once.transactions import AWAY, is_bug
 RETRY_AFTER_S = 1
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 LOCK_NOT_AVAILABLE = "55P03"
+MOST_ERRORS = 20  # that are told of one request: there may be as many as its body has fields
+LONGEST_FIELD = 200
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +31,7 @@ class Problem(Exception):  # the RFC's own word
     """Ends a request with a problem. `name` is the last part of its type, /problems/<name>."""
 
     def __init__(self, status: int, name: str, detail: str, **members: Any) -> None:
-        """`members` become members of the problem; `headers`, if among them, the answer's headers."""
+        """`members`, plain as JSON is, become members of the problem; `headers` among them the answer's headers."""
         super().__init__(detail)
         self.status = status
         self.name = name
@@ -65,7 +66,7 @@ def answer(status: int, name: str, detail: str, **members: Any) -> JSONResponse:
     trace_id = current_trace_id()
     traced = {"trace_id": trace_id} if trace_id else {}
     body = {"type": f"/problems/{name}", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
-    return JSONResponse(body | traced | jsonable_encoder(members), status, headers, MEDIA_TYPE)
+    return JSONResponse(body | traced | members, status, headers, MEDIA_TYPE)
 
 
 def unavailable(detail: str) -> Problem:
@@ -94,6 +95,8 @@ async def _problem(_: Request, error: Exception) -> JSONResponse:
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101  # registered for it alone
     name = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
+    if error.status_code == HTTPStatus.BAD_REQUEST:  # FastAPI's word for JSON that breaks its parser
+        name = "malformed"
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(_allowed(request))
@@ -109,14 +112,18 @@ def _allowed(request: Request) -> list[str]:
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for it alone
-    errors = [{"field": ".".join(map(str, each["loc"])), "why": each["msg"]} for each in error.errors()]
-    if any(each["type"] == "json_invalid" for each in error.errors()):
+    told = error.errors()[:MOST_ERRORS]
+    errors = [{"field": ".".join(map(str, each["loc"]))[:LONGEST_FIELD], "why": each["msg"]} for each in told]
+    if any(each["type"] == "json_invalid" for each in told):
         return answer(HTTPStatus.BAD_REQUEST, "malformed", "the body is not JSON", errors=errors)
-    for each in error.errors():
+    for each in told:  # headers come before the body
         if each["type"] == "missing" and each["loc"][0] == "header":
             name = str(each["loc"][-1])
             return answer(HTTPStatus.BAD_REQUEST, f"{name}-missing", f"the header {name.title()} is required")
-    return answer(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", "the request is not as it must be", errors=errors)
+    detail = "the request is not as it must be"
+    if (found := len(error.errors())) > len(told):
+        detail += f"; the first {len(told)} of {found} errors are told"
+    return answer(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", detail, errors=errors)
 
 
 async def _too_large(_: Request, error: Exception) -> JSONResponse:

@@ -6,6 +6,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from chassis import collecting, logs, tracing
+from chassis.heads import BoundedHeads
 from chassis.settings import ServiceSettings
 
 STARTUP_FAILED = 3
@@ -20,7 +21,7 @@ def serve(app: FastAPI, settings: ServiceSettings) -> None:
         host=settings.http_host,
         port=settings.http_port,
         loop="uvloop",
-        http="httptools",
+        http=BoundedHeads,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=1,

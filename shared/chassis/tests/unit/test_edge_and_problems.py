@@ -23,10 +23,10 @@ from chassis.edge import Edge
 from chassis.limiting import Backlog
 from exactly_once import RejectRecord, Retryable
 
-MOST_BYTES = 100
+MOST_BYTES = 1 << 20
 
 
-class Body(BaseModel):
+class Body(BaseModel, extra="forbid"):
     units: int
 
 
@@ -142,12 +142,33 @@ async def test_what_is_not_there_and_what_is_not_allowed_are_problems(client: As
     assert (await client.patch("/units", json={})).json()["type"] == "/problems/method-not-allowed"
 
 
-async def test_a_body_that_is_no_json_and_one_that_is_wrong_are_told_apart(client: AsyncClient) -> None:
-    malformed = await client.post("/units", content=b"{", headers={"Content-Type": "application/json"})
-    assert (malformed.status_code, malformed.json()["type"]) == (400, "/problems/malformed")
+@pytest.mark.parametrize(
+    "content",
+    [b"{", b'"\xff"', b"[" * 100_000, b'{"units": ' + b"1" * 5_000 + b"}"],
+    ids=["no JSON", "no UTF-8", "too deep", "too many digits"],
+)
+async def test_a_body_that_cannot_be_read_is_malformed(client: AsyncClient, content: bytes) -> None:
+    answer = await client.post("/units", content=content, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["type"]) == (400, "/problems/malformed")
+
+
+async def test_a_body_that_is_json_but_wrong_is_invalid(client: AsyncClient) -> None:
     invalid = await client.post("/units", json={"units": "many"})
     assert (invalid.status_code, invalid.json()["type"]) == (422, "/problems/invalid")
     assert invalid.json()["errors"][0]["field"] == "body.units"
+
+
+@pytest.mark.parametrize(
+    "unknown", [[f"k{i}" for i in range(50_000)], [f"{i}" * 10_000 for i in range(50)]], ids=["many", "long"]
+)
+async def test_whatever_is_wrong_with_a_body_the_answer_is_small_and_says_that_there_is_more(
+    client: AsyncClient, unknown: list[str]
+) -> None:
+    answer = await client.post("/units", json=dict.fromkeys(unknown, 0))
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid")
+    assert (len(answer.json()["errors"]), answer.json()["errors"][0]["field"]) == (20, "body.units")
+    assert answer.json()["detail"].endswith(f"the first 20 of {len(unknown) + 1} errors are told")
+    assert len(answer.content) < 10_000
 
 
 async def test_a_body_that_is_too_large_is_refused_before_it_is_read(client: AsyncClient) -> None:
