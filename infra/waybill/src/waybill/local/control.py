@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from waybill.brokers import COPIES, replicas
@@ -14,9 +15,9 @@ from waybill.output import progress
 
 LOOK_EVERY_S = 0.2
 
-_supervisors: list[
-    subprocess.Popen[bytes]
-] = []  # they outlive this process on purpose; kept so that nobody warns of it
+REAPED_WITHIN_S = 5.0  # what has ended: the last of its threads may take a moment
+
+_supervisors: dict[Path, subprocess.Popen[bytes]] = {}  # they outlive this process on purpose
 
 
 def bring_up(options: Options, room_needed: int = ROOM_NEEDED) -> state.State:
@@ -50,8 +51,9 @@ def bring_up(options: Options, room_needed: int = ROOM_NEEDED) -> state.State:
 def take_down(home: Path) -> bool:
     """End the stack of a home and whatever it left behind. False: nothing ran."""
     ran = ending.take_down(home)
-    for ended in _supervisors:
-        ended.poll()
+    if (ended := _supervisors.pop(home, None)) is not None:
+        with suppress(subprocess.TimeoutExpired):
+            ended.wait(REAPED_WITHIN_S)
     return ran
 
 
@@ -61,7 +63,7 @@ def _supervise(home: Path) -> subprocess.Popen[bytes]:
             [sys.executable, "-m", "waybill.local.supervisor", str(home)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=home,
         )  # fmt: skip
-    _supervisors.append(started)
+    _supervisors[home] = started
     return started
 
 
